@@ -5,7 +5,7 @@
 //! it: each has its own instance, limited in memory and time, with the granted capabilities ([`Grants`]). A failed instance is dropped.
 //! This crate does not know where ops come from, or what happens to an op that fails.
 //!
-//! Each capability that needs a grant has a feature of its name (`dirs`, `env`, `http`, `mail`, `mongodb`, `state`); by default all are
+//! Each capability that needs a grant has a feature of its name (`dirs`, `env`, `http`, `mail`, `mongodb`, `state`, `tcp`); by default all are
 //! on. A plugin that imports an interface of a capability that was left out does not load.
 
 // Some items are used by only some capabilities.
@@ -16,7 +16,8 @@
         feature = "http",
         feature = "mail",
         feature = "mongodb",
-        feature = "state"
+        feature = "state",
+        feature = "tcp"
     )),
     allow(unused)
 )]
@@ -72,6 +73,8 @@ pub use capabilities::Grants;
 pub use capabilities::{AddressPattern, InvalidAddressPattern, MailGrant, Mailer, MailerError};
 #[cfg(feature = "http")]
 pub use capabilities::{HttpAnswer, HttpGrant, InvalidHttpGrant, InvalidPathPattern, PathPattern};
+#[cfg(feature = "tcp")]
+pub use capabilities::{InvalidTcpGrant, TcpGrant};
 #[cfg(feature = "mongodb")]
 pub use capabilities::{MongodbGrants, NamespaceGrant};
 pub use compiled::{ChildCompiler, Compilation, CompileLimits, compile_as_child};

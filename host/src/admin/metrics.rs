@@ -223,7 +223,10 @@ fn reached(encoder: &mut DescriptorEncoder<'_>, plugins: &[PluginStatus]) -> fmt
     counters(encoder, "gtm_host_mails", "E-mails, by outcome", mails)?;
     let requests = sent(plugins, |plugin| plugin.usage.requests);
     let help = "HTTP requests of plugins, by outcome";
-    counters(encoder, "gtm_host_http_requests", help, requests)
+    counters(encoder, "gtm_host_http_requests", help, requests)?;
+    let connections = sent(plugins, |plugin| plugin.usage.connections);
+    let help = "TCP connections of plugins, by outcome: sent if they were made";
+    counters(encoder, "gtm_host_tcp_connections", help, connections)
 }
 
 /// Encodes the plugins' own metrics. Their name is a label, because two plugins may use one name for different things.

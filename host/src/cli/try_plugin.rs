@@ -140,8 +140,8 @@ impl Tried {
                 TryOutcome::Failed(Failure::Retry { .. }) | TryOutcome::Trapped(_),
             ) => TryOutcome::Blocked(obstacle.reason),
             (MetObstacle { made_up: true, .. }, failed) => TryOutcome::Unknown(format!(
-                "the host made up an answer, and then the plugin returned {}: {}. help: pass the answer with --answer, or send requests that \
-                 only read with --allow-http-get",
+                "the host made up an answer or refused a connection, and then the plugin returned {}: {}. help: pass the answer of an HTTP \
+                 server with --answer, or send requests that only read with --allow-http-get",
                 failed.name(),
                 failed.reason().unwrap_or_default()
             )),

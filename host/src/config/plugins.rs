@@ -76,6 +76,9 @@ pub struct LimitSettings {
     /// Bytes of the body of an HTTP request, and of that of a response.
     #[serde(deserialize_with = "maybe_size")]
     pub http_bytes: Option<ByteSize>,
+    /// Sockets that an instance may hold.
+    #[serde(deserialize_with = "at_least_one")]
+    pub tcp_sockets: Option<usize>,
     /// Values that it may keep as its state. 0: no limit.
     pub state_keys: Option<u64>,
     /// Bytes of its state, including the keys. 0: no limit.
@@ -117,6 +120,7 @@ impl LimitSettings {
             log_bytes: self.log_bytes.map_or(limits.log_bytes, |size| size.as_u64()),
             http_requests: self.http_requests.unwrap_or(limits.http_requests),
             http_bytes: self.http_bytes.map_or(limits.http_bytes, bytes),
+            tcp_sockets: self.tcp_sockets.unwrap_or(limits.tcp_sockets),
             state_keys: self.state_keys.unwrap_or(limits.state_keys),
             state_bytes: self.state_bytes.map_or(limits.state_bytes, |size| size.as_u64()),
             recycle_calls: self.recycle_calls.unwrap_or(limits.recycle_calls),

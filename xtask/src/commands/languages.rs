@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
-use gtm_test_support::languages::{LANGUAGES, Language};
+use gtm_test_support::languages::{LANGUAGES, Language, rows_in_postgres};
 use gtm_test_support::{Venv, target_dir};
 
 use super::{cargo, succeed};
@@ -104,6 +104,9 @@ fn walk(language: &Language, compilers: &Venv) -> anyhow::Result<Option<String>>
                 &project,
                 compilers,
             )?;
+            let example = gtm_test_support::root().join("examples/rows_in_postgres");
+            let make = format!("make -C '{}' BUILD='{}'", example.display(), rows_in_postgres().display());
+            run_line(&make, &project, compilers)?;
             let own = gtm_test_support::root().join("plugin-sdk/python/tests");
             let test = format!(".venv/bin/python -B -m unittest discover -s '{}'", own.display());
             run_line(&test, &project, compilers)?;

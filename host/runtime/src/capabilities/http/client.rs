@@ -15,11 +15,13 @@ use hyper_util::rt::TokioExecutor;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 
-use super::addresses::is_public;
+use super::super::addresses::{Prohibited, is_public};
+use super::super::host_pattern::address;
 use super::connector::Connector;
-use super::grant::{HttpGrant, address};
+use super::grant::HttpGrant;
 use super::request::Invalid;
-use super::resolver::{Prohibited, Resolver};
+use super::resolver::Resolver;
+use super::{Capability, Http};
 use crate::Limits;
 use crate::load_error::SetupError;
 
@@ -112,7 +114,11 @@ impl HttpClient {
         let host = uri.host().unwrap_or_default();
         match address(host) {
             Some(address) if !is_public(address) && !private_too => {
-                Err(PermitRefusal::Prohibited(Prohibited::Private { host: host.to_owned(), address }))
+                Err(PermitRefusal::Prohibited(Prohibited::Private {
+                    host: host.to_owned(),
+                    address,
+                    grant: Http::NAME,
+                }))
             }
             _ => Ok(Permit { grant, private_too }),
         }

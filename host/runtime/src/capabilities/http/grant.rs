@@ -1,7 +1,6 @@
 //! Servers to which a plugin may send requests.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::str::FromStr;
 
 use http::uri::Scheme;
@@ -9,6 +8,7 @@ use http::{HeaderName, HeaderValue, Method, Uri};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 
+use super::super::host_pattern::HostPattern;
 use super::path::{PathPattern, is_ambiguous};
 use crate::secret::{Secret, server};
 
@@ -29,18 +29,6 @@ pub struct HttpGrant {
     pub paths: Vec<PathPattern>,
     /// The headers that the host adds to each request. The plugin does not see them.
     pub headers: Vec<(HeaderName, Secret)>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum HostPattern {
-    /// Any host, with any scheme and port. It has no written form.
-    Anything,
-    /// `*`
-    Any,
-    /// `*.example.com`: all names with this end.
-    In(String),
-    Name(String),
-    Address(IpAddr),
 }
 
 /// The text does not name a server.
@@ -98,24 +86,12 @@ impl HttpGrant {
         if authority.as_str().contains('@') || authority.host().contains('*') {
             return None;
         }
-        let host = canonical(authority.host());
-        // The http crate accepts brackets, dots and other characters anywhere.
-        if address(&host).is_none() && !is_name(&host) {
-            return None;
-        }
-        let host = match rest.strip_prefix('*').map(|_| host.strip_prefix("star").unwrap_or_default()) {
-            Some("") => HostPattern::Any,
-            Some(domain) => HostPattern::In(
-                domain
-                    .strip_prefix('.')
-                    .filter(|domain| !domain.is_empty())
-                    .map(|domain| format!(".{domain}"))?,
-            ),
-            None => match address(&host) {
-                Some(address) => HostPattern::Address(address),
-                None => HostPattern::Name(host),
-            },
+        let host = match rest.strip_prefix('*') {
+            Some(_) => format!("*{}", authority.host().strip_prefix("star").unwrap_or_default()),
+            None => authority.host().to_owned(),
         };
+        // The http crate accepts brackets, dots and other characters anywhere.
+        let host = HostPattern::parse(&host)?;
         let port = authority.port_u16();
         // An invalid port is not ignored.
         if authority.port().is_none() && rest.rsplit(']').next().is_some_and(|end| end.contains(':')) {
@@ -147,27 +123,12 @@ impl HttpGrant {
         let is_by_scheme = *self.scheme.as_ref().unwrap_or(&Scheme::HTTPS) == scheme;
         let usual = if scheme == Scheme::HTTP { 80 } else { 443 };
         let is_port = uri.port_u16().unwrap_or(usual) == self.port.unwrap_or(usual);
-        is_by_scheme && is_port && uri.host().is_some_and(|host| self.names(host))
-    }
-
-    fn names(&self, host: &str) -> bool {
-        let host = canonical(host);
-        match &self.host {
-            HostPattern::Anything | HostPattern::Any => true,
-            HostPattern::In(domain) => host.ends_with(domain.as_str()),
-            HostPattern::Name(name) => *name == host,
-            HostPattern::Address(granted) => address(&host) == Some(*granted),
-        }
+        is_by_scheme && is_port && uri.host().is_some_and(|host| self.host.names(host))
     }
 
     /// Returns whether the server may have an address that is not public.
     pub(crate) fn allows_private(&self) -> bool {
-        self.private
-            || match &self.host {
-                HostPattern::Address(_) => true,
-                HostPattern::Name(name) => name == "localhost",
-                HostPattern::Anything | HostPattern::Any | HostPattern::In(_) => false,
-            }
+        self.private || self.host.names_private()
     }
 }
 
@@ -177,33 +138,9 @@ fn method(name: &str) -> Option<Method> {
     name.parse().ok().filter(|_| is_usual)
 }
 
-/// Returns a host name for comparison: in lowercase, without the dot of the root.
-fn canonical(host: &str) -> String {
-    host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase()
-}
-
-/// Returns the host of a URI as an address, if it is one in the usual form, with IPv6 in brackets.
-pub(crate) fn address(host: &str) -> Option<IpAddr> {
-    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    bare.parse::<IpAddr>().ok().map(|address| address.to_canonical())
-}
-
-/// Returns whether this is a host name: labels of letters, digits, hyphens and underscores.
-fn is_name(host: &str) -> bool {
-    let is_of_label = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    host.split('.').all(|label| !label.is_empty() && label.bytes().all(is_of_label))
-}
-
 impl fmt::Display for HttpGrant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://", self.scheme.as_ref().unwrap_or(&Scheme::HTTPS))?;
-        match &self.host {
-            HostPattern::Anything | HostPattern::Any => f.write_str("*")?,
-            HostPattern::In(domain) => write!(f, "*{domain}")?,
-            HostPattern::Name(name) => f.write_str(name)?,
-            HostPattern::Address(IpAddr::V6(address)) => write!(f, "[{address}]")?,
-            HostPattern::Address(address) => write!(f, "{address}")?,
-        }
+        write!(f, "{}://{}", self.scheme.as_ref().unwrap_or(&Scheme::HTTPS), self.host)?;
         if let Some(port) = self.port {
             write!(f, ":{port}")?;
         }

@@ -3,7 +3,6 @@
 //! The name of the server is compared with the grants, and its resolved addresses must be public, unless the grant says otherwise. The
 //! host follows no redirects: a plugin that follows one sends another request, which is checked again.
 
-mod addresses;
 mod answers;
 mod client;
 mod connector;
