@@ -70,7 +70,9 @@ pub use capabilities::Grants;
 #[cfg(feature = "mail")]
 pub use capabilities::{AddressPattern, InvalidAddressPattern, MailGrant, Mailer, MailerError};
 #[cfg(feature = "http")]
-pub use capabilities::{HttpAnswer, HttpGrant, InvalidHttpGrant, InvalidPathPattern, PathPattern};
+pub use capabilities::{
+    AwsSignature, HttpAnswer, HttpGrant, InvalidHttpGrant, InvalidPathPattern, PathPattern,
+};
 #[cfg(feature = "mongodb")]
 pub use capabilities::{MongodbGrants, NamespaceGrant};
 pub use compiled::{ChildCompiler, Compilation, CompileLimits, compile_as_child};

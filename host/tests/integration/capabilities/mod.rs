@@ -5,6 +5,7 @@ mod files;
 pub mod http;
 mod mail;
 mod mongodb;
+mod signing;
 mod state;
 
 use bson::{Document, doc};
