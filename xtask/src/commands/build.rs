@@ -9,7 +9,7 @@ use super::{cargo, succeed};
 
 const TARGET: &str = "wasm32-wasip2";
 /// The plugins that tests run: those that ship, and those that only tests need.
-pub(super) const TESTED: [&str; 10] = [
+pub(super) const TESTED: [&str; 11] = [
     "audit_log",
     "errand",
     "every_call",
@@ -19,6 +19,7 @@ pub(super) const TESTED: [&str; 10] = [
     "print_ops",
     "send_welcome_email",
     "trivial",
+    "wasi_faces",
     "webhook",
 ];
 

@@ -3,6 +3,7 @@
 mod blocked;
 mod files;
 pub mod http;
+mod keyvalue;
 mod mail;
 mod mongodb;
 mod signing;
