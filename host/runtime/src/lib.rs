@@ -72,7 +72,9 @@ pub use capabilities::Grants;
 #[cfg(feature = "mail")]
 pub use capabilities::{AddressPattern, InvalidAddressPattern, MailGrant, Mailer, MailerError};
 #[cfg(feature = "http")]
-pub use capabilities::{HttpAnswer, HttpGrant, InvalidHttpGrant, InvalidPathPattern, PathPattern};
+pub use capabilities::{
+    AwsSignature, HttpAnswer, HttpGrant, InvalidHttpGrant, InvalidPathPattern, PathPattern,
+};
 #[cfg(feature = "tcp")]
 pub use capabilities::{InvalidTcpGrant, TcpGrant};
 #[cfg(feature = "mongodb")]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 use gtm_delivery::{DeliveryPolicy, Ordering};
-use gtm_runtime::{ComponentDigest, Grants, Limits, PluginSetup, Secret};
+use gtm_runtime::{ComponentDigest, Grants, HttpGrant, Limits, PluginSetup, Secret};
 use gtm_source::Restart;
 use gtm_text::units::{at_least_one, maybe_size, maybe_size_or_zero, maybe_time};
 use serde::Deserialize;
@@ -97,8 +97,8 @@ impl Settings {
             ConfigValue::Secret(secret) => Some(secret),
             _ => None,
         });
-        let headers = all().flat_map(|plugin| &plugin.grants.http).flat_map(|grant| &grant.headers);
-        let secrets = config.chain(headers.map(|(_, secret)| secret)).filter_map(|secret| match secret {
+        let requests = all().flat_map(|plugin| &plugin.grants.http).flat_map(HttpGrant::secrets);
+        let secrets = config.chain(requests).filter_map(|secret| match secret {
             Secret::Env { env } => Some(env.as_str()),
             _ => None,
         });
@@ -157,12 +157,12 @@ impl PluginSettings {
         for path in self.path.iter_mut().chain(dirs) {
             *path = directory.join(&*path);
         }
-        let headers = self.grants.http.iter_mut().flat_map(|grant| &mut grant.headers);
+        let requests = self.grants.http.iter_mut().flat_map(HttpGrant::secrets_mut);
         let config = self.config.values_mut().filter_map(|value| match value {
             ConfigValue::Secret(secret) => Some(secret),
             _ => None,
         });
-        headers.map(|(_, secret)| secret).chain(config).for_each(|secret| secret.resolve(directory));
+        requests.chain(config).for_each(|secret| secret.resolve(directory));
     }
 }
 

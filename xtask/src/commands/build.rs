@@ -9,7 +9,7 @@ use super::{cargo, succeed};
 
 const TARGET: &str = "wasm32-wasip2";
 /// The plugins that tests run: those that ship, two examples, and those that only tests need.
-pub(super) const TESTED: [&str; 13] = [
+pub(super) const TESTED: [&str; 14] = [
     "audit_log",
     "chime",
     "errand",
@@ -22,6 +22,7 @@ pub(super) const TESTED: [&str; 13] = [
     "send_digest",
     "send_welcome_email",
     "trivial",
+    "wasi_faces",
     "webhook",
 ];
 

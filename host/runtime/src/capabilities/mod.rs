@@ -34,7 +34,7 @@ pub(crate) use capability::{Capability, CapabilityView, GrantedCapability, Liste
 #[cfg(feature = "dirs")]
 pub use dirs::DirGrant;
 #[cfg(feature = "http")]
-pub use http::{HttpAnswer, HttpGrant, InvalidHttpGrant, InvalidPathPattern, PathPattern};
+pub use http::{AwsSignature, HttpAnswer, HttpGrant, InvalidHttpGrant, InvalidPathPattern, PathPattern};
 pub(crate) use linking::{Linking, without_version};
 pub(crate) use list::{AlwaysGranted, CapabilityEntry};
 #[cfg(feature = "mail")]

@@ -24,7 +24,7 @@ pub(super) fn of_plugins(
     let mut shown = Vec::new();
     for (key, value, origin) in settings.origins.of_plugins() {
         // Headers may be a table of their own.
-        let is_secret = key.contains(".config.") || key.contains(".headers.");
+        let is_secret = key.contains(".config.") || key.contains(".headers.") || key.contains(".aws_sigv4.");
         let value = if is_secret { hidden(value) } else { without_secrets(value) };
         shown.push(Shown { key: key.to_owned(), value: Some(value), origin: origin.to_string() });
     }

@@ -159,7 +159,8 @@ pub const SETTINGS: &[Setting] = &[
     new("plugins.*.grants.mail", FlagOrTable, "Send mail through the server of mail.url: true, or a table with from, to and per_minute. On the \
         command line, for this and the other grants: --grant [NAME:]GRANT").without_option(),
     new("plugins.*.grants.state", Flag, "Keep values in the store").without_option(),
-    new("plugins.*.grants.http", List, "Send requests to these servers: URLs, or tables with url, private, methods, paths and headers").without_option(),
+    new("plugins.*.grants.http", List, "Send requests to these servers: URLs, or tables with url, private, methods, paths, headers and \
+         aws_sigv4").without_option(),
     new("plugins.*.grants.tcp", List, "Connect to these servers: texts like redis.example.com:6379, or tables with server, tls and private")
         .without_option(),
     new("plugins.*.grants.mongodb.read", List, "Read these collections of the cluster, such as shop.*").without_option(),

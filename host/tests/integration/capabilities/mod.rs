@@ -4,8 +4,10 @@ mod blocked;
 mod databases;
 mod files;
 pub mod http;
+mod keyvalue;
 mod mail;
 mod mongodb;
+mod signing;
 mod state;
 mod tcp;
 

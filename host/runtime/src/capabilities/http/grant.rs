@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 
 use super::super::host_pattern::HostPattern;
+use super::aws::{AwsSignature, SIGNATURE_HEADERS};
 use super::path::{PathPattern, is_ambiguous};
 use crate::secret::{Secret, server};
 
@@ -29,6 +30,8 @@ pub struct HttpGrant {
     pub paths: Vec<PathPattern>,
     /// The headers that the host adds to each request. The plugin does not see them.
     pub headers: Vec<(HeaderName, Secret)>,
+    /// How the host signs each request. None: it signs none. The plugin does not see the credentials.
+    pub aws_sigv4: Option<AwsSignature>,
 }
 
 /// The text does not name a server.
@@ -60,6 +63,7 @@ impl HttpGrant {
             methods: Vec::new(),
             paths: Vec::new(),
             headers: Vec::new(),
+            aws_sigv4: None,
         }
     }
 
@@ -97,7 +101,26 @@ impl HttpGrant {
         if authority.port().is_none() && rest.rsplit(']').next().is_some_and(|end| end.contains(':')) {
             return None;
         }
-        Some(Self { scheme, host, port, private: false, methods, paths, headers: Vec::new() })
+        let (private, headers, aws_sigv4) = (false, Vec::new(), None);
+        Some(Self { scheme, host, port, private, methods, paths, headers, aws_sigv4 })
+    }
+
+    /// Returns the secrets that the host adds to requests, or signs them with.
+    pub fn secrets(&self) -> impl Iterator<Item = &Secret> {
+        let headers = self.headers.iter().map(|(_, secret)| secret);
+        headers.chain(self.aws_sigv4.iter().flat_map(AwsSignature::secrets))
+    }
+
+    /// Returns the same secrets, to be changed.
+    pub fn secrets_mut(&mut self) -> impl Iterator<Item = &mut Secret> {
+        let headers = self.headers.iter_mut().map(|(_, secret)| secret);
+        headers.chain(self.aws_sigv4.iter_mut().flat_map(AwsSignature::secrets_mut))
+    }
+
+    /// Returns the names of the headers that the host sets on each request. A plugin cannot set them.
+    pub(super) fn added_names(&self) -> impl Iterator<Item = HeaderName> {
+        let signature = self.aws_sigv4.is_some().then_some(SIGNATURE_HEADERS);
+        self.headers.iter().map(|(name, _)| name.clone()).chain(signature.into_iter().flatten())
     }
 
     /// Returns whether a request to this URI with this method is granted.
@@ -159,6 +182,9 @@ impl fmt::Display for HttpGrant {
             let names: Vec<_> = self.headers.iter().map(|(name, _)| name.as_str()).collect();
             write!(f, " (with {})", names.join(", "))?;
         }
+        if let Some(signature) = &self.aws_sigv4 {
+            write!(f, " ({signature})")?;
+        }
         Ok(())
     }
 }
@@ -176,6 +202,7 @@ impl<'de> Deserialize<'de> for HttpGrant {
             paths: Option<Vec<PathPattern>>,
             #[serde(default)]
             headers: std::collections::BTreeMap<String, Secret>,
+            aws_sigv4: Option<AwsSignature>,
         }
 
         struct TextOrTable;
@@ -185,7 +212,7 @@ impl<'de> Deserialize<'de> for HttpGrant {
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(
-                    "a server like \"https://api.example.com\", or a table with its url, methods, paths, private and headers",
+                    "a server like \"https://api.example.com\", or a table with its url, methods, paths, private, headers and aws_sigv4",
                 )
             }
 
@@ -194,7 +221,7 @@ impl<'de> Deserialize<'de> for HttpGrant {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<HttpGrant, A::Error> {
-                let HttpGrantTable { url, private, methods, paths, headers } =
+                let HttpGrantTable { url, private, methods, paths, headers, aws_sigv4 } =
                     HttpGrantTable::deserialize(de::value::MapAccessDeserializer::new(map))?;
                 let mut grant: HttpGrant = url.parse().map_err(de::Error::custom)?;
                 if methods.as_ref().is_some_and(Vec::is_empty) || paths.as_ref().is_some_and(Vec::is_empty) {
@@ -229,8 +256,14 @@ impl<'de> Deserialize<'de> for HttpGrant {
                     }
                     Ok((name, value))
                 };
-                let headers = headers.into_iter().map(header).collect::<Result<_, A::Error>>()?;
-                Ok(HttpGrant { private, headers, ..grant })
+                let headers = headers.into_iter().map(header).collect::<Result<Vec<_>, A::Error>>()?;
+                let is_signature = |(name, _): &&(HeaderName, Secret)| SIGNATURE_HEADERS.contains(name);
+                if let (Some(_), Some((name, _))) = (&aws_sigv4, headers.iter().find(is_signature)) {
+                    return Err(de::Error::custom(format!(
+                        "{name} is in headers, and aws_sigv4 sets it: leave out one of the two"
+                    )));
+                }
+                Ok(HttpGrant { private, headers, aws_sigv4, ..grant })
             }
         }
 
@@ -335,6 +368,39 @@ mod tests {
                 toml::from_str::<HttpGrantRule>(&format!("http = {{ url = \"a.example\", {odd} }}")).is_err(),
                 "{odd}"
             );
+        }
+    }
+
+    #[test]
+    fn a_signature_needs_its_credentials_and_sets_its_own_headers() {
+        #[derive(Deserialize)]
+        struct HttpGrantRule {
+            http: HttpGrant,
+        }
+        let grant = |more: &str| {
+            let signature = "aws_sigv4 = { region = \"eu-central-1\", service = \"es\", access_key = \"a\", \
+                             secret_key = { env = \"KEY\" }";
+            let text = format!("http = {{ url = \"a.example\", {signature}{more} }}");
+            toml::from_str::<HttpGrantRule>(&text).map(|rule| rule.http).map_err(|error| error.to_string())
+        };
+        let plain = grant(" }, headers = { x-key = \"v\" }").unwrap();
+        assert_eq!(plain.to_string(), "https://a.example (with x-key) (signed for es in eu-central-1)");
+        assert_eq!(plain.secrets().count(), 3);
+        let names: Vec<_> = plain.added_names().map(|name| name.to_string()).collect();
+        assert_eq!(
+            names,
+            ["x-key", "authorization", "x-amz-date", "x-amz-content-sha256", "x-amz-security-token"]
+        );
+        assert_eq!(grant(", session_token = { file = \"t\" } }").unwrap().secrets().count(), 3);
+        let twice = grant(" }, headers = { authorization = \"v\" }").unwrap_err();
+        assert!(twice.contains("authorization is in headers, and aws_sigv4 sets it"), "{twice}");
+        assert!(grant(", token = \"t\" }").unwrap_err().contains("unknown field `token`"));
+        for scope in ["region = \"\", service = \"es\"", "region = \"eu/x\", service = \"es\""] {
+            let text = format!(
+                "http = {{ url = \"a.example\", aws_sigv4 = {{ {scope}, access_key = \"a\", secret_key = \"s\" }} }}"
+            );
+            let Err(error) = toml::from_str::<HttpGrantRule>(&text) else { panic!("{scope}") };
+            assert!(error.to_string().contains("is not a valid region or service"), "{error}");
         }
     }
 

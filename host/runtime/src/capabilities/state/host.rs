@@ -32,7 +32,7 @@ enum NewValue {
 
 impl StateView<'_> {
     /// Returns the store, and the name of the pipeline.
-    fn store(&self) -> Result<(Store, String), Error> {
+    pub(super) fn store(&self) -> Result<(Store, String), Error> {
         self.require_op("state").map_err(Error::NotGranted)?;
         if !self.setup.grants.state {
             let reason = self.not_granted("state", "state", "state = true", None);
@@ -114,7 +114,8 @@ impl StateView<'_> {
     }
 
     async fn ask<T>(&mut self, asked: impl Future<Output = Result<T, StoreError>>) -> Result<T, Error> {
-        let answer = timed(&self.setup, "the store", asked).await.map_err(Error::Unavailable)?;
+        // On the heap: the futures of a driver are large, and the stack of an instance is small.
+        let answer = timed(&self.setup, "the store", Box::pin(asked)).await.map_err(Error::Unavailable)?;
         answer.map_err(|error| match &error {
             // The store refuses this value.
             StoreError::Unstorable { .. } | StoreError::NotIncremented { .. } => {
