@@ -114,8 +114,7 @@ impl StateView<'_> {
     }
 
     async fn ask<T>(&mut self, asked: impl Future<Output = Result<T, StoreError>>) -> Result<T, Error> {
-        // On the heap: the futures of a driver are large, and the stack of an instance is small.
-        let answer = timed(&self.setup, "the store", Box::pin(asked)).await.map_err(Error::Unavailable)?;
+        let answer = timed(&self.setup, "the store", asked).await.map_err(Error::Unavailable)?;
         answer.map_err(|error| match &error {
             // The store refuses this value.
             StoreError::Unstorable { .. } | StoreError::NotIncremented { .. } => {

@@ -31,7 +31,7 @@ impl StateView<'_> {
             )));
         }
         let setup = Arc::clone(&self.setup);
-        let listed = Box::pin(async {
+        let listed = async {
             let (mut all, mut charge, mut after) = (Vec::new(), self.budget.nothing(), None);
             loop {
                 let (keys, cursor) = Box::pin(self.list_page(after)).await?;
@@ -43,7 +43,7 @@ impl StateView<'_> {
                 }
                 after = cursor;
             }
-        });
+        };
         timed(&setup, "the store", listed).await.map_err(KeyValueError::Other)?
     }
 }

@@ -101,7 +101,7 @@ impl StateView<'_> {
     /// Returns the values of several keys, within the time limit of one call.
     async fn get_many(&mut self, keys: Vec<String>) -> Result<Vec<Option<(String, Vec<u8>)>>, KeyValueError> {
         let setup = Arc::clone(&self.setup);
-        let got = Box::pin(async {
+        let got = async {
             let (mut found, mut charge) = (Vec::new(), self.budget.nothing());
             for key in keys {
                 let value = Box::pin(self.get(key.clone())).await?;
@@ -110,31 +110,31 @@ impl StateView<'_> {
                 found.push(value.map(|value| (key, value)));
             }
             Ok(found)
-        });
+        };
         timed(&setup, "the store", got).await.map_err(KeyValueError::Other)?
     }
 
     /// Sets the values of several keys, within the time limit of one call.
     async fn set_many(&mut self, entries: Vec<(String, Vec<u8>)>) -> Result<(), KeyValueError> {
         let setup = Arc::clone(&self.setup);
-        let set = Box::pin(async {
+        let set = async {
             for (key, value) in entries {
                 Box::pin(self.set(key, value, None)).await?;
             }
             Ok(())
-        });
+        };
         timed(&setup, "the store", set).await.map_err(KeyValueError::Other)?
     }
 
     /// Removes the values of several keys, within the time limit of one call.
     async fn delete_many(&mut self, keys: Vec<String>) -> Result<(), KeyValueError> {
         let setup = Arc::clone(&self.setup);
-        let deleted = Box::pin(async {
+        let deleted = async {
             for key in keys {
                 Box::pin(self.delete(key)).await?;
             }
             Ok(())
-        });
+        };
         timed(&setup, "the store", deleted).await.map_err(KeyValueError::Other)?
     }
 }
