@@ -46,6 +46,7 @@ extern crate self as gtm_plugin;
 #[allow(missing_docs, unreachable_pub, unsafe_code, clippy::all, clippy::restriction)]
 pub mod bindings;
 
+mod change_event;
 pub mod config;
 mod decode_error;
 mod error;
