@@ -175,13 +175,25 @@ func (f failure) err() error {
 	return fmt.Errorf("%s", f.reason)
 }
 
-// NewInsert returns an insert of a document into a collection.
+// made is the number of ops that NewInsert made.
+var made uint32
+
+// NewInsert returns an insert of a document into a collection. Each has an id of its own, in the form that a host gives it.
 func NewInsert(database, collection string, document D) *Op {
 	bytes, err := document.Bytes()
 	if err != nil {
 		panic(err)
 	}
-	return &Op{ID: "1.1.0", Database: database, Collection: collection, FullDocument: bytes, Attempt: 1}
+	var key []byte
+	if id, ok := Document(bytes).Get("_id"); ok {
+		// What was read can be written.
+		key, _ = D{{"_id", id}}.Bytes()
+	}
+	made++
+	return &Op{
+		ID: fmt.Sprintf("1700000000.%d.0", made), Database: database, Collection: collection, Seconds: 1700000000, Increment: made,
+		WallTime: time.Unix(1700000000, 0).UTC(), DocumentKey: key, FullDocument: bytes, Attempt: 1,
+	}
 }
 
 func hostLog(_ level, message string) { Testing.Log = append(Testing.Log, message) }
@@ -189,11 +201,6 @@ func hostLog(_ level, message string) { Testing.Log = append(Testing.Log, messag
 func hostConfig(name string) (string, bool) {
 	value, ok := settings[name]
 	return value, ok
-}
-
-// The host converts documents. Here, the JSON has the length of the document only.
-func hostExtendedJSON(bytes []byte, _ bool) (string, error) {
-	return fmt.Sprintf(`{"bytes":%d}`, len(bytes)), nil
 }
 
 func hostFromJSON(string) (Document, error) {

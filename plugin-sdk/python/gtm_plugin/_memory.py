@@ -76,11 +76,21 @@ def all_config() -> dict[str, str]:
 
 
 def encode_json(document: bytes) -> str:
-    return json_util.dumps(bson.decode(document), json_options=json_util.RELAXED_JSON_OPTIONS)
+    return _json(document, json_util.RELAXED_JSON_OPTIONS)
 
 
 def encode_canonical_json(document: bytes) -> str:
-    return json_util.dumps(bson.decode(document), json_options=json_util.CANONICAL_JSON_OPTIONS)
+    return _json(document, json_util.CANONICAL_JSON_OPTIONS)
+
+
+def _json(document: bytes, options: json_util.JSONOptions) -> str:
+    """Returns a document on one line, as the host writes it."""
+    try:
+        decoded = bson.decode(document)
+    # Bytes that are not BSON raise whatever the decoder comes upon.
+    except Exception as error:
+        raise Invalid(f"not valid BSON: {error}") from error
+    return json_util.dumps(decoded, json_options=options, ensure_ascii=False, separators=(",", ":"))
 
 
 def decode_json(text: str) -> bytes:

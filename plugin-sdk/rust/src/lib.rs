@@ -48,6 +48,8 @@ pub mod bindings;
 
 mod change_event;
 pub mod config;
+#[cfg(test)]
+mod conformance;
 mod decode_error;
 mod error;
 #[doc(hidden)]

@@ -123,6 +123,27 @@ mod tests {
     }
 
     #[test]
+    fn change_events_are_those_of_each_sdk() {
+        let cases = include_str!("../../../../plugin-sdk/conformance/change_events.jsonl");
+        for case in cases.lines() {
+            let case: serde_json::Value = serde_json::from_str(case).unwrap();
+            let mut op = read_op(case["canonical"].as_str().unwrap()).unwrap();
+            op.origin = match case["op"]["origin"].as_str().unwrap() {
+                "oplog" => Origin::Oplog,
+                "change-stream" => Origin::ChangeStream,
+                "snapshot" => Origin::Snapshot,
+                _ => Origin::Replay,
+            };
+            for (form, name) in [(Form::Relaxed, "relaxed"), (Form::Canonical, "canonical")] {
+                let mut written = Vec::new();
+                write_op(&op, form, &mut written);
+                assert_eq!(String::from_utf8(written).unwrap(), case[name].as_str().unwrap());
+            }
+        }
+        assert!(cases.lines().count() > 5);
+    }
+
+    #[test]
     fn a_line_of_an_earlier_host_is_parsed() {
         let line = concat!(
             r#"{"id":"7.2.3","operationType":"drop","ns":"shop.orders.old","timestamp":{"$timestamp":{"t":7,"i":2}},"#,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace as _changed
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import bson
@@ -17,7 +18,7 @@ import bson
 from .. import _memory, _trace
 from .._memory import Effects, Request
 from ..errors import Failure, Retry
-from ..op import Op
+from ..op import Op, Timestamp
 from ..registry import Subscription, registry, taking
 from ._settings import checked
 
@@ -128,10 +129,20 @@ def _failure(error: Exception) -> Failure:
     return error if isinstance(error, Failure) else Retry(_trace.reason(error))
 
 
+# The time of all ops, in seconds since 1970.
+_TIME = 1_700_000_000
+_made = count(1)
+
+
 def op(operation_type: str, namespace: str, **fields: Any) -> Op:
-    """Returns any op. Its documents are bytes: ``raw_document``, …"""
+    """Returns any op. Its documents are bytes: ``raw_document``, …
+
+    Each has an id of its own, in the form that a host gives it: ``1700000000.1.0``.
+    """
     database, _, collection = namespace.partition(".")
-    return _changed(Op("1.1.0", operation_type, database, collection), **fields)
+    increment = next(_made)
+    made = Op(f"{_TIME}.{increment}.0", operation_type, database, collection, Timestamp(_TIME, increment), _TIME * 1000)
+    return _changed(made, **fields)
 
 
 def insert(namespace: str, document: Mapping[str, Any], **fields: Any) -> Op:
