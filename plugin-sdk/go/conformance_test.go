@@ -7,9 +7,11 @@ import (
 	"bytes"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
@@ -151,5 +153,46 @@ func TestOpsOfATestHaveIdsOfTheirOwn(t *testing.T) {
 	one, other := NewInsert("a", "b", D{{"_id", 1}}), NewInsert("a", "b", D{{"_id", 1}})
 	if one.ID == other.ID || other.Increment != one.Increment+1 || one.DocumentKey == nil {
 		t.Errorf("%+v %+v", one, other)
+	}
+}
+
+func TestStateHasTheLimitsOfTheHost(t *testing.T) {
+	Reset()
+	defer Reset()
+	Testing.Quota.MaxKeys, Testing.Quota.MaxBytes = 2, 1000
+	refused := func(kind Kind, err error) {
+		t.Helper()
+		var host *HostError
+		if !errors.As(err, &host) || host.Kind != kind {
+			t.Errorf("%v", err)
+		}
+	}
+	refused(Invalid, hostSet("", nil, 0))
+	refused(Invalid, hostSet(strings.Repeat("k", 513), nil, 0))
+	refused(TooLarge, hostSet("k", make([]byte, maxValueBytes+1), 0))
+	if err := hostSet("a", make([]byte, 500), 0); err != nil {
+		t.Error(err)
+	}
+	refused(Unavailable, hostSet("b", make([]byte, 500), 0))
+	if err := hostSet("b", nil, time.Nanosecond); err != nil {
+		t.Error(err)
+	}
+	time.Sleep(time.Millisecond)
+	if _, ok, _ := hostGet("b"); ok {
+		t.Error("the value has not ended")
+	}
+	if quota, _ := hostQuota(); quota != (Quota{Keys: 1, MaxKeys: 2, Bytes: 501, MaxBytes: 1000}) {
+		t.Errorf("%+v", quota)
+	}
+}
+
+func TestMetricsAreRecorded(t *testing.T) {
+	Reset()
+	Count("mails", 1)
+	Count("mails", 2)
+	Gauge("level", 0.5)
+	Record("seconds", 0.1)
+	if Testing.Counters["mails"] != 3 || Testing.Gauges["level"] != 0.5 || len(Testing.Recorded["seconds"]) != 1 {
+		t.Errorf("%+v", Testing)
 	}
 }

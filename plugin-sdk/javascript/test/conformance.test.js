@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { EJSON } from "bson";
-import { HttpError } from "gtm-plugin";
+import { HttpError, state } from "gtm-plugin";
 import { Harness, insert, op } from "gtm-plugin/testing";
 
 const folder = process.env.GTM_CONFORMANCE ?? join(import.meta.dirname, "../../conformance");
@@ -49,4 +49,23 @@ test("ops of a test have ids of their own", () => {
   assert.match(one.id, /^1700000000\.\d+\.0$/);
   assert.notEqual(one.id, other.id);
   assert.equal(other.timestamp.increment, one.timestamp.increment + 1);
+});
+
+test("state has the limits of the host", async () => {
+  const refuses = (kind, work) => assert.throws(work, (error) => error.kind === kind);
+  const handle = () => {
+    refuses("invalid", () => state.set("", ""));
+    refuses("invalid", () => state.get("ü".repeat(257)));
+    refuses("too-large", () => state.set("k", new Uint8Array(2 ** 20 + 1)));
+    refuses("invalid", () => state.list("x".repeat(513)));
+    state.set("a", new Uint8Array(500));
+    refuses("unavailable", () => state.set("b", new Uint8Array(500)));
+    state.set("b", new Uint8Array(100));
+    refuses("unavailable", () => state.set("c", ""));
+    state.set("a", "");
+    const { keys, maxKeys, bytes, maxBytes } = state.quota();
+    assert.deepEqual([keys, maxKeys, Number(bytes), Number(maxBytes)], [2, 2, 102, 1000]);
+  };
+  const { outcome } = await new Harness({ handle }, { stateQuota: { maxKeys: 2, maxBytes: 1000 } }).run(insert("a.b", { _id: 1 }));
+  assert.deepEqual(outcome, { kind: "ok" });
 });

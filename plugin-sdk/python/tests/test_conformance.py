@@ -8,11 +8,11 @@ from typing import Any
 import bson
 from bson import json_util
 
-from gtm_plugin import Op, Reject, Retry
+from gtm_plugin import Invalid, Op, Reject, Retry, TooLarge, Unavailable, handler, state
 from gtm_plugin.errors import KINDS
 from gtm_plugin.op import Timestamp, Transaction
 from gtm_plugin.registry import registry
-from gtm_plugin.testing import insert
+from gtm_plugin.testing import Harness, insert
 
 FOLDER = Path(__file__).parents[2] / "conformance"
 DOCUMENTS = {
@@ -58,3 +58,26 @@ class Conformance(unittest.TestCase):
         self.assertRegex(one.id, r"^1700000000\.[0-9]+\.0$")
         self.assertNotEqual(one.id, other.id)
         self.assertEqual(other.timestamp.increment, one.timestamp.increment + 1)
+
+    def test_state_has_the_limits_of_the_host(self) -> None:
+        def work() -> None:
+            with self.assertRaises(Invalid):
+                state.set("", b"")
+            with self.assertRaises(Invalid):
+                state.get("ü" * 257)
+            with self.assertRaises(TooLarge):
+                state.set("k", bytes((1 << 20) + 1))
+            with self.assertRaises(Invalid):
+                state.list(limit=0)
+            state.set("a", bytes(500))
+            with self.assertRaises(Unavailable):
+                state.set("b", bytes(500))
+            state.set("b", bytes(100))
+            with self.assertRaises(Unavailable):
+                state.set("c", b"")
+            state.set("a", b"")
+            quota = state.quota()
+            self.assertEqual((quota.keys, quota.max_keys, quota.bytes, quota.max_bytes), (2, 2, 102, 1000))
+
+        handler(lambda op: work())
+        self.assertIsNone(Harness(state_quota=(2, 1000)).run(insert("a.b", {"_id": 1})).failure)

@@ -150,6 +150,7 @@ const GO: Template = Template {
         file!("gtm/capabilities.go", "plugin-sdk/go/capabilities.go"),
         file!("gtm/change_event.go", "plugin-sdk/go/change_event.go"),
         file!("gtm/json_native.go", "plugin-sdk/go/json_native.go"),
+        file!("gtm/state_native.go", "plugin-sdk/go/state_native.go"),
         file!("gtm/mongodb.go", "plugin-sdk/go/mongodb.go"),
         file!("gtm/state.go", "plugin-sdk/go/state.go"),
         file!("gtm/state_wasip1.go", "plugin-sdk/go/state_wasip1.go"),

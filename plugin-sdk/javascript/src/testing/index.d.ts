@@ -28,6 +28,8 @@ export interface HarnessOptions {
   server?: (request: Request) => Answer | undefined;
   /** What each query of a collection gives, whatever it asks for, by namespace. */
   collections?: Record<string, Document[]>;
+  /** What the plugin may keep: keys, and bytes of keys and values. 0: no limit. By default as much as a host allows. */
+  stateQuota?: { maxKeys?: number; maxBytes?: number };
   /** Has each mail fail. */
   mailError?: MailError;
 }

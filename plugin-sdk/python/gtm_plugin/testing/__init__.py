@@ -57,14 +57,18 @@ class Harness:
         server: Callable[[str, str], Response] | Callable[[str, str, Request], Response] | None = None,
         collections: Mapping[str, list[dict[str, Any]]] | None = None,
         mail_error: Failure | None = None,
+        state_quota: tuple[int, int] | None = None,
     ) -> None:
         """Describes the world around the plugin.
 
         ``config`` has the settings as a user writes them, ``{"wait": "10s"}``, or as values of Python. They are checked if the plugin
         declares its settings. ``server`` answers requests, by method, URL and, if it takes a third argument, the `Request`.
-        ``collections`` are found, whole, by their namespace.
+        ``collections`` are found, whole, by their namespace. ``state_quota`` is the maximum number of keys, and of the bytes of keys and
+        values; 0 means no limit. By default, it is that of the host.
         """
         self.host = _memory.Host({}, server and taking(server), dict(collections or {}), mail_error)
+        if state_quota is not None:
+            self.host.state_quota = state_quota
         self._config = dict(config or {})
         self._settings: Any = None
         self._subscriptions: list[Subscription] | None = None
