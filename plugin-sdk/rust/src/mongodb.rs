@@ -43,6 +43,7 @@ pub struct FindOptions {
 
 /// The result of an update or a replacement.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct UpdateResult {
     /// The number of documents that matched.
     pub matched_count: u64,

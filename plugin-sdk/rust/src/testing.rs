@@ -49,6 +49,7 @@ pub use ops::{OpBuilder, delete, insert, replace, update};
 
 /// The result and the effects of a call.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Run {
     /// Whether the plugin subscribed to the op, and its filter accepted it.
     pub wanted: bool,
