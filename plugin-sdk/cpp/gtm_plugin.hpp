@@ -137,6 +137,12 @@ public:
   std::optional<Document> document() const { return read(op.full_document); }
   std::optional<Document> document_key() const { return read(op.document_key); }
   std::optional<Document> update_description() const { return read(op.update_description); }
+  // Converts it into one line of JSON with the names of MongoDB's change events: see gtm_to_change_event. Nothing: a document of the op is not
+  // BSON, or too large.
+  std::optional<Text> to_change_event(bool canonical = false) const {
+    gtm_text value;
+    return gtm_to_change_event(&op, canonical, &value) ? std::optional(view(value)) : std::nullopt;
+  }
   // The op as gtm.h has it, with all fields.
   const gtm_op &contract() const { return op; }
 

@@ -260,6 +260,17 @@ pub const Op = struct {
     pub fn updateDescription(op: Op) ?Document {
         return Document.read(&op.contract.update_description);
     }
+    /// Converts it into one line of relaxed Extended JSON with the names of MongoDB's change events, as `gtm-host tail` prints it. Null: a
+    /// document of the op is not BSON, or too large.
+    pub fn toChangeEvent(op: Op) ?Text {
+        var value: c.gtm_text = undefined;
+        return if (c.gtm_to_change_event(op.contract, false, &value)) view(value) else null;
+    }
+    /// Returns the same with the type of each value.
+    pub fn toCanonicalChangeEvent(op: Op) ?Text {
+        var value: c.gtm_text = undefined;
+        return if (c.gtm_to_change_event(op.contract, true, &value)) view(value) else null;
+    }
 };
 
 /// The ops of a batch, in order, and their outcomes, each of which is `done()` at first.

@@ -167,8 +167,7 @@ impl Host {
         while ops.len() < count {
             let line = self.wait_until("an op", is_printed_op);
             let op: Value = serde_json::from_str(message(&line)).unwrap();
-            let namespace = op["ns"].as_str().unwrap();
-            if namespace.split('.').next() == Some(database) {
+            if op["ns"]["db"] == database {
                 ops.push(op);
             }
         }
@@ -308,6 +307,20 @@ pub fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
 /// Whether `print_ops` logged an op.
 fn is_printed_op(line: &Value) -> bool {
     line["plugin"] == "print_ops" && line["target"] == "plugin" && message(line).starts_with('{')
+}
+
+/// The namespace of an op that was printed: `database.collection`, or `database`.
+pub fn namespace(op: &Value) -> String {
+    let database = op["ns"]["db"].as_str().unwrap();
+    match op["ns"]["coll"].as_str() {
+        Some(collection) => format!("{database}.{collection}"),
+        None => database.to_owned(),
+    }
+}
+
+/// The id of an op that was printed.
+pub fn op_id(op: &Value) -> &str {
+    op["_id"]["_data"].as_str().unwrap()
 }
 
 /// What a line says.

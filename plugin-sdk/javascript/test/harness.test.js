@@ -168,7 +168,7 @@ test("state has numbers, pages and times to live", async () => {
     const [{ timeToLive }] = state.list("a");
     assert.ok(timeToLive > 50_000 && timeToLive <= 60_000);
     assert.equal(state.list("n")[0].timeToLive, undefined);
-    assert.deepEqual(state.quota(), { keys: 2, maxKeys: 0, bytes: 5, maxBytes: 0 });
+    assert.deepEqual(state.quota(), { keys: 2, maxKeys: 100_000, bytes: 5, maxBytes: 256 * 2 ** 20 });
     assert.throws(() => state.increment("n", 0.5), RangeError);
     state.set("a", "text");
     state.increment("a");

@@ -137,7 +137,7 @@ class Harnesses(unittest.TestCase):
             first, last = state.list()
             self.assertTrue(timedelta(seconds=50) < first.time_to_live <= timedelta(minutes=1))  # type: ignore[operator]
             self.assertIsNone(last.time_to_live)
-            self.assertEqual(state.quota(), state.Quota(2, 0, 5, 0))
+            self.assertEqual(state.quota(), state.Quota(2, 100_000, 5, 256 << 20))
             state.set("a", b"text")
             state.increment("a")
 

@@ -46,7 +46,10 @@ extern crate self as gtm_plugin;
 #[allow(missing_docs, unreachable_pub, unsafe_code, clippy::all, clippy::restriction)]
 pub mod bindings;
 
+mod change_event;
 pub mod config;
+#[cfg(test)]
+mod conformance;
 mod decode_error;
 mod error;
 #[doc(hidden)]

@@ -33,6 +33,7 @@ pub(crate) mod extended_json;
 pub(crate) mod host;
 mod ops;
 mod start;
+pub(crate) mod state;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -51,6 +52,7 @@ pub use ops::{OpBuilder, delete, insert, replace, update};
 
 /// The result and the effects of a call.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Run {
     /// Whether the plugin subscribed to the op, and its filter accepted it.
     pub wanted: bool,
@@ -81,8 +83,7 @@ pub struct Harness {
     config: BTreeMap<String, String>,
     /// The settings as the plugin reads them.
     values: BTreeMap<String, String>,
-    /// The values by key, each with its time to live in milliseconds.
-    state: BTreeMap<String, (Vec<u8>, Option<u64>)>,
+    state: state::KeptState,
     collections: BTreeMap<String, Vec<Document>>,
     server: Option<Server>,
     mail_error: Option<Error>,
@@ -130,9 +131,16 @@ impl Harness {
         self
     }
 
+    /// Limits the state of the plugin, as the user of a host can: to this many keys, and to this many bytes of keys and values. 0: no limit.
+    #[must_use]
+    pub fn state_quota(mut self, max_keys: u64, max_bytes: u64) -> Self {
+        (self.state.max_keys, self.state.max_bytes) = (max_keys, max_bytes);
+        self
+    }
+
     /// Returns what the plugin keeps under a key.
     pub fn state(&self, key: &str) -> Option<&[u8]> {
-        self.state.get(key).map(|(value, _)| value.as_slice())
+        self.state.values.get(key).map(|(value, _)| value.as_slice())
     }
 
     /// Starts the plugin as a host does when it loads it: checks the settings, makes it, and returns its subscriptions.

@@ -91,8 +91,9 @@ fn walk(language: &Language, compilers: &Venv) -> anyhow::Result<Option<String>>
             // The tests of the SDK, in its copy.
             let own = gtm_test_support::root().join("plugin-sdk/javascript/test");
             let test = format!(
-                "cp -r '{}' gtm/test && node --test gtm/test/*.test.js && rm -r gtm/test",
-                own.display()
+                "cp -r '{}' gtm/test && GTM_CONFORMANCE='{}' node --test gtm/test/*.test.js && rm -r gtm/test",
+                own.display(),
+                gtm_test_support::root().join("plugin-sdk/conformance").display()
             );
             run_line(&test, &project, compilers)?;
         }

@@ -9,6 +9,9 @@ import { enter } from "./world.js";
 
 export { delete, insert, op, replace, update } from "./ops.js";
 
+/** What a plugin may keep by default. */
+const QUOTA = { maxKeys: 100_000, maxBytes: 256 * 2 ** 20 };
+
 /** An instance of a plugin in a test. State lasts from one op to the next. */
 export class Harness {
   #plugin;
@@ -92,9 +95,9 @@ export class Harness {
   }
 
   #world(config, only) {
-    const { server = () => ({}), collections = {}, mailError } = this.#options;
+    const { server = () => ({}), collections = {}, mailError, stateQuota } = this.#options;
     const run = { mails: [], requests: [], writes: [], log: [], counters: {}, gauges: {}, recorded: {} };
-    return { config, server, collections, mailError, only, state: this.#state, ends: this.#ends, run };
+    return { config, server, collections, mailError, only, state: this.#state, ends: this.#ends, stateQuota: { ...QUOTA, ...stateQuota }, run };
   }
 }
 
