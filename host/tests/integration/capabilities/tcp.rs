@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::Errands;
 use crate::log;
-use crate::support::{plugin, run, scaled};
+use crate::support::{eventually, plugin, run, scaled};
 
 /// A server that gives back what it is sent, says nothing, or never stops.
 pub struct Peer {
@@ -211,6 +211,8 @@ async fn sockets_are_bounded_and_freed() {
         let said = errands.run(doc! { "do": "sockets", "to": peer.to(), "count": 10_000 }).await;
         assert!(said.starts_with("ok 16 "), "{said}");
     }
+    // The peer accepts a little later than the plugin connects.
+    eventually("each has connected", async || peer.connections() >= 32).await;
     assert_eq!(peer.connections(), 32);
     let failed =
         errands.host.logged().iter().find(|line| log::is_event(line, "tcp.connect_failed", &[])).unwrap();
