@@ -170,8 +170,8 @@ void gtm_plugin_types_op_free(gtm_plugin_types_op_t *ptr) {
   gtm_plugin_types_option_transaction_free(&ptr->transaction);
 }
 
-void gtm_tuple2_u64_string_free(gtm_tuple2_u64_string_t *ptr) {
-  gtm_string_free(&ptr->f1);
+void gtm_plugin_types_delayed_retry_free(gtm_plugin_types_delayed_retry_t *ptr) {
+  gtm_string_free(&ptr->reason);
 }
 
 void gtm_plugin_types_failure_free(gtm_plugin_types_failure_t *ptr) {
@@ -181,7 +181,7 @@ void gtm_plugin_types_failure_free(gtm_plugin_types_failure_t *ptr) {
       break;
     }
     case 1: {
-      gtm_tuple2_u64_string_free(&ptr->val.retry_after);
+      gtm_plugin_types_delayed_retry_free(&ptr->val.retry_after);
       break;
     }
     case 2: {

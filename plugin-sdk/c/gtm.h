@@ -143,25 +143,27 @@ typedef struct gtm_plugin_types_op_t {
   uint32_t   attempt;
 } gtm_plugin_types_op_t;
 
-typedef struct {
-  uint64_t f0;
-  gtm_string_t f1;
-} gtm_tuple2_u64_string_t;
+// Asks for another attempt after a time.
+typedef struct gtm_plugin_types_delayed_retry_t {
+  // The time to wait, in milliseconds.
+  uint64_t   delay;
+  gtm_string_t   reason;
+} gtm_plugin_types_delayed_retry_t;
 
 // The reason why an op could not be handled, which decides what the host does with it.
 typedef struct gtm_plugin_types_failure_t {
   uint8_t tag;
   union {
     gtm_string_t     retry;
-    gtm_tuple2_u64_string_t     retry_after;
+    gtm_plugin_types_delayed_retry_t     retry_after;
     gtm_string_t     reject;
   } val;
 } gtm_plugin_types_failure_t;
 
 // It may work later: the host tries the op again after a pause.
 #define GTM_PLUGIN_TYPES_FAILURE_RETRY 0
-// It may work after this many milliseconds, as a server said (`Retry-After`): the host tries the op again no sooner, and after an hour
-// at the latest. A restart of the host ends the pause.
+// It may work after this time, as a server said (`Retry-After`): the host tries the op again no sooner, and after an hour at the
+// latest. A restart of the host ends the pause.
 #define GTM_PLUGIN_TYPES_FAILURE_RETRY_AFTER 1
 // It will never work: the op becomes a dead letter.
 #define GTM_PLUGIN_TYPES_FAILURE_REJECT 2
@@ -524,7 +526,7 @@ void gtm_plugin_types_option_transaction_free(gtm_plugin_types_option_transactio
 
 void gtm_plugin_types_op_free(gtm_plugin_types_op_t *ptr);
 
-void gtm_tuple2_u64_string_free(gtm_tuple2_u64_string_t *ptr);
+void gtm_plugin_types_delayed_retry_free(gtm_plugin_types_delayed_retry_t *ptr);
 
 void gtm_plugin_types_failure_free(gtm_plugin_types_failure_t *ptr);
 

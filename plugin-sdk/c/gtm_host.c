@@ -69,13 +69,76 @@ void gtm_record(const char *name, double value) {
 
 // Extended JSON ---------------------------------------------------------------------------------
 
-bool gtm_to_json(gtm_document document, gtm_text *json) {
-  gtm_plugin_types_bson_t bson = {(uint8_t *)document.bytes, document.length};
+static const char *const OPERATION_NAMES[] = {
+  "insert", "update", "replace", "delete", "create", "drop", "rename", "dropDatabase", "createIndexes", "dropIndexes", "modify", "other",
+};
+static const char *const ORIGIN_NAMES[] = {"oplog", "change-stream", "snapshot", "replay"};
+
+// Converts bytes that should be a document. False: *json is the reason.
+static bool to_json(gtm_plugin_types_bson_t bson, bool canonical, gtm_text *json) {
   gtm_plugin_types_error_t error;
-  bool done = gtm_plugin_extended_json_encode_canonical(&bson, json, &error);
+  bool done = canonical ? gtm_plugin_extended_json_encode_canonical(&bson, json, &error) : gtm_plugin_extended_json_encode(&bson, json, &error);
   if (done) keep_text(*json);
   else *json = gtm_outcome_of(&error).why;
   return done;
+}
+
+bool gtm_to_json(gtm_document document, gtm_text *json) {
+  return to_json((gtm_plugin_types_bson_t){(uint8_t *)document.bytes, document.length}, true, json);
+}
+
+// Appends a part to a text, in new memory.
+static void append(gtm_text *text, const char *name, gtm_text part) {
+  *text = gtm_join(3, (gtm_text[]){*text, gtm_text_of(name), part});
+}
+
+// Returns the JSON of a document without its braces.
+static gtm_text inner(gtm_text json) { return (gtm_text){json.ptr + 1, json.len - 2}; }
+
+bool gtm_to_change_event(const gtm_op *op, bool canonical, gtm_text *json) {
+  gtm_text event = gtm_text_of("{\"_id\":{\"_data\":");
+  append(&event, "", gtm_quote(op->id));
+  append(&event, "},\"operationType\":\"", gtm_text_of(OPERATION_NAMES[op->operation_type]));
+  append(&event, "\"", gtm_text_of(""));
+  if (op->timestamp.time != 0 || op->timestamp.increment != 0) {
+    append(&event, ",\"clusterTime\":{\"$timestamp\":{\"t\":", gtm_number(op->timestamp.time));
+    append(&event, ",\"i\":", gtm_number(op->timestamp.increment));
+    append(&event, "}}", gtm_text_of(""));
+  }
+  if (op->wall_time.is_some) {
+    // {wallTime: DATE}, which the host writes.
+    uint8_t date[23] = {23, 0, 0, 0, GTM_TYPE_DATE, 'w', 'a', 'l', 'l', 'T', 'i', 'm', 'e'};
+    for (unsigned at = 0; at < 8; at++) date[14 + at] = (uint8_t)(op->wall_time.val >> 8 * at);
+    if (!to_json((gtm_plugin_types_bson_t){date, sizeof date}, canonical, json)) return false;
+    append(&event, ",", inner(*json));
+  }
+  append(&event, ",\"ns\":{\"db\":", gtm_quote(op->database));
+  if (op->collection.len > 0) append(&event, ",\"coll\":", gtm_quote(op->collection));
+  append(&event, "}", gtm_text_of(""));
+  const struct {
+    const char *name;
+    const gtm_plugin_types_option_bson_t *bson;
+  } parts[] = {
+    {",\"documentKey\":", &op->document_key},
+    {",\"fullDocument\":", &op->full_document},
+    {",\"fullDocumentBeforeChange\":", &op->full_document_before_change},
+    {",\"updateDescription\":", &op->update_description},
+    {",\"command\":", &op->command},
+  };
+  for (size_t at = 0; at < sizeof parts / sizeof *parts; at++) {
+    if (!parts[at].bson->is_some) continue;
+    if (!to_json(parts[at].bson->val, canonical, json)) return false;
+    append(&event, parts[at].name, *json);
+  }
+  if (op->transaction.is_some) {
+    append(&event, ",\"transaction\":{\"id\":", gtm_quote(op->transaction.val.id));
+    append(&event, canonical ? ",\"index\":{\"$numberLong\":\"" : ",\"index\":", gtm_number(op->transaction.val.index));
+    append(&event, canonical ? "\"}}" : "}", gtm_text_of(""));
+  }
+  append(&event, ",\"origin\":\"", gtm_text_of(ORIGIN_NAMES[op->origin]));
+  append(&event, "\"}", gtm_text_of(""));
+  *json = event;
+  return true;
 }
 
 // Checks a document that the host returned, and keeps it.

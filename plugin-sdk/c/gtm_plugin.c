@@ -222,7 +222,7 @@ static void write_outcome(gtm_outcome outcome, handled *result) {
     result->failure.val.reject = why;
   } else if (outcome.after > 0) {
     result->failure.tag = GTM_PLUGIN_TYPES_FAILURE_RETRY_AFTER;
-    result->failure.val.retry_after = (gtm_tuple2_u64_string_t){outcome.after, why};
+    result->failure.val.retry_after = (gtm_plugin_types_delayed_retry_t){outcome.after, why};
   } else {
     result->failure.tag = GTM_PLUGIN_TYPES_FAILURE_RETRY;
     result->failure.val.retry = why;
@@ -316,5 +316,45 @@ void *gtm_call_init(gtm_init_function *init) {
   result.is_err = outcome.what != GTM_DONE;
   result.subscriptions = result.is_err ? (list){copy_returned(outcome.why).ptr, outcome.why.len}
                                        : (list){subscriber.subscriptions, subscriber.count};
+  return &result;
+}
+
+typedef struct declared_timer {
+  gtm_text name, schedule;
+  uint8_t missed;
+} declared_timer;
+
+_Static_assert(sizeof(declared_timer) == 20, "a timer has the layout of the contract");
+
+struct gtm_timers {
+  declared_timer *timers;
+  size_t count;
+};
+
+void gtm_add_timer(gtm_timers *timers, const char *name, gtm_text schedule, gtm_missed_ticks missed) {
+  declared_timer *more = alloc_returned((timers->count + 1) * sizeof *more);
+  if (timers->count > 0) memcpy(more, timers->timers, timers->count * sizeof *more);
+  more[timers->count] = (declared_timer){copy_returned(gtm_text_of(name)), copy_returned(schedule), (uint8_t)missed};
+  timers->timers = more;
+  timers->count++;
+}
+
+void *gtm_call_timers(gtm_timers_function *timers) {
+  static list result;
+  free_all(&returned);
+  gtm_timers all = {0};
+  timers(&all);
+  free_all(&of_call);
+  result = (list){all.timers, all.count};
+  return &result;
+}
+
+void *gtm_call_tick(gtm_tick_function *tick, const gtm_tick *due) {
+  static handled result;
+  free_all(&returned);
+  write_outcome(tick(due), &result);
+  free_all(&of_call);
+  if (due->timer.len > 0) free(due->timer.ptr);
+  if (due->id.len > 0) free(due->id.ptr);
   return &result;
 }

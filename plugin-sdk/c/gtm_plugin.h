@@ -121,6 +121,31 @@ typedef struct gtm_setting {
   const char *const *former_names;
 } gtm_setting;
 
+// What the host does with ticks that it could not deliver at their time: it leaves them out, delivers the last of them, or each of them.
+typedef enum gtm_missed_ticks { GTM_SKIP_MISSED, GTM_ONCE_MISSED, GTM_EACH_MISSED } gtm_missed_ticks;
+
+// Collects the timers of a plugin.
+typedef struct gtm_timers gtm_timers;
+// Adds the timers, by gtm_add_timer. It runs after init, and may use the settings.
+typedef void gtm_timers_function(gtm_timers *timers);
+// Adds a timer. Its name has 1 to 64 letters, digits, - and _. The schedule is in UTC: an interval such as 10m, or a cron expression. Both are
+// copied.
+void gtm_add_timer(gtm_timers *timers, const char *name, gtm_text schedule, gtm_missed_ticks missed);
+
+// One time at which a timer is due.
+typedef struct gtm_tick {
+  // The name of the timer.
+  gtm_text timer;
+  // The time at which it is due, in milliseconds since 1970-01-01 UTC.
+  uint64_t at;
+  // The same each time this tick is delivered, by any host: an idempotency key.
+  gtm_text id;
+  // The number of the attempt: 1, then 2, 3, …
+  uint32_t attempt;
+} gtm_tick;
+// Does the work of a tick, on one host of the pipeline.
+typedef gtm_outcome gtm_tick_function(const gtm_tick *tick);
+
 // Exports the settings and the init function. Each may be NULL. A setting without a name ends the table. Without a table, the
 // plugin accepts any setting.
 #define GTM_LIFECYCLE(settings, init) GTM_EXPORT_LIFECYCLE(settings, init)
@@ -130,6 +155,9 @@ typedef struct gtm_setting {
 #define GTM_HANDLER(function) GTM_EXPORT_HANDLER(function)
 // Exports the handler of batches, for targets with a bulk API. The host then does not call the handler of single ops.
 #define GTM_BATCH_HANDLER(function) GTM_EXPORT_BATCH_HANDLER(function)
+
+// Exports the timers and the function that does their work. A plugin with timers and without a handler gets no ops.
+#define GTM_SCHEDULE(timers, tick) GTM_EXPORT_SCHEDULE(timers, tick)
 
 #define GTM_INSERT GTM_PLUGIN_TYPES_OPERATION_TYPE_INSERT
 #define GTM_UPDATE GTM_PLUGIN_TYPES_OPERATION_TYPE_UPDATE
@@ -235,6 +263,9 @@ gtm_text gtm_mismatch(gtm_document document, const char *name, const char *expec
 
 // Converts a document into canonical Extended JSON. False: *json is the reason. It lasts until the end of the call.
 bool gtm_to_json(gtm_document document, gtm_text *json);
+// Converts an op into one line of JSON with the names of MongoDB's change events, as `gtm-host tail` prints it: relaxed Extended JSON, or
+// canonical, which has the type of each value. It is the same for each attempt. False: *json is the reason. It lasts until the end of the call.
+bool gtm_to_change_event(const gtm_op *op, bool canonical, gtm_text *json);
 // Converts Extended JSON, of at most 16 MiB, into a document. It lasts until the end of the call. Put texts into it with gtm_quote.
 gtm_outcome gtm_from_json(gtm_text json, gtm_document *document);
 
@@ -397,6 +428,14 @@ gtm_outcome gtm_state_get_quota(gtm_state_quota *quota);
     return gtm_call_batch_handler(function, ops, count); \
   } \
   typedef gtm_batch_handler_function *gtm_exported_batch_handler
+#define GTM_EXPORT_SCHEDULE(timers, tick) \
+  GTM_EXPORT("schedule@0.2.0#timers") void *gtm_export_timers(void) { return gtm_call_timers(timers); } \
+  GTM_EXPORT("schedule@0.2.0#tick") \
+  void *gtm_export_tick(uint8_t *timer, size_t timer_length, uint64_t at, uint8_t *id, size_t id_length, uint32_t attempt) { \
+    gtm_tick due = {{timer, timer_length}, at, {id, id_length}, attempt}; \
+    return gtm_call_tick(tick, &due); \
+  } \
+  typedef gtm_tick_function *gtm_exported_tick
 
 // The exports call these. They free the arguments and the memory of the call. The result lasts until the next call.
 void *gtm_call_settings(const gtm_setting *settings);
@@ -405,6 +444,8 @@ int32_t gtm_call_filter(gtm_filter_function *filter, gtm_op *op);
 void *gtm_call_batch_filter(gtm_filter_function *filter, gtm_op *ops, size_t count);
 void *gtm_call_handler(gtm_handler_function *handler, gtm_op *op);
 void *gtm_call_batch_handler(gtm_batch_handler_function *handler, gtm_op *ops, size_t count);
+void *gtm_call_timers(gtm_timers_function *timers);
+void *gtm_call_tick(gtm_tick_function *tick, const gtm_tick *due);
 
 #ifdef __cplusplus
 }

@@ -137,6 +137,12 @@ public:
   std::optional<Document> document() const { return read(op.full_document); }
   std::optional<Document> document_key() const { return read(op.document_key); }
   std::optional<Document> update_description() const { return read(op.update_description); }
+  // Converts it into one line of JSON with the names of MongoDB's change events: see gtm_to_change_event. Nothing: a document of the op is not
+  // BSON, or too large.
+  std::optional<Text> to_change_event(bool canonical = false) const {
+    gtm_text value;
+    return gtm_to_change_event(&op, canonical, &value) ? std::optional(view(value)) : std::nullopt;
+  }
   // The op as gtm.h has it, with all fields.
   const gtm_op &contract() const { return op; }
 
@@ -381,6 +387,28 @@ inline Outcome list(Text prefix, std::optional<Text> after, uint32_t limit, std:
 inline Outcome get_quota(gtm_state_quota &quota) { return gtm_state_get_quota(&quota); }
 } // namespace state
 
+// Collects the timers of a plugin.
+class Timers {
+public:
+  explicit Timers(gtm_timers *timers) : timers(timers) {}
+  // Adds a timer. The schedule is in UTC: an interval such as 10m, or a cron expression. Both texts are copied.
+  void add(const char *name, Text schedule, gtm_missed_ticks missed = GTM_ONCE_MISSED) {
+    gtm_add_timer(timers, name, lend(schedule), missed);
+  }
+
+private:
+  gtm_timers *timers;
+};
+
+// One time at which a timer is due: see gtm_tick.
+struct Tick {
+  Text timer;
+  // In milliseconds since 1970-01-01 UTC.
+  uint64_t at;
+  Text id;
+  uint32_t attempt;
+};
+
 } // namespace gtm
 
 // The functions that a plugin exports, with the types of C++.
@@ -388,6 +416,7 @@ inline Outcome get_quota(gtm_state_quota &quota) { return gtm_state_get_quota(&q
 #undef GTM_FILTER
 #undef GTM_HANDLER
 #undef GTM_BATCH_HANDLER
+#undef GTM_SCHEDULE
 
 // Exports the settings, a table that ends with {} (or nullptr), and `gtm::Outcome init(gtm::Subscriber &)`.
 #define GTM_LIFECYCLE(settings, init) \
@@ -405,3 +434,11 @@ inline Outcome get_quota(gtm_state_quota &quota) { return gtm_state_get_quota(&q
     gtm::Batch batch(ops, count, outcomes); \
     function(batch); \
   })
+// Exports `void timers(gtm::Timers &)` and `gtm::Outcome tick(const gtm::Tick &)`. A plugin with timers and without a handler gets no ops.
+#define GTM_SCHEDULE(timers, tick) \
+  GTM_EXPORT_SCHEDULE( \
+    [](gtm_timers *all) { \
+      gtm::Timers view(all); \
+      timers(view); \
+    }, \
+    [](const gtm_tick *due) -> gtm_outcome { return tick(gtm::Tick{gtm::view(due->timer), due->at, gtm::view(due->id), due->attempt}); })

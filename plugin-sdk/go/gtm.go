@@ -37,6 +37,11 @@ type Plugin struct {
 	HandleBatch func(ops []*Op) []error
 	// Subscriptions are the changes that the plugin gets. None: all, unless Init returns some.
 	Subscriptions []Subscription
+	// Timers returns the timers, which may depend on the settings: the host calls it after Init. The plugin has timers if it is built with
+	// -tags gtm_schedule. It has Handle or HandleBatch, too.
+	Timers func() []Timer
+	// Tick does the work of a tick, on one host of the pipeline. The host retries it after an error, as it does an op.
+	Tick func(tick *Tick) error
 }
 
 // Subscription is a pattern of namespaces, and the operations there.

@@ -4,7 +4,6 @@ package gtm
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,6 +15,8 @@ var Testing struct {
 	// Config has the settings, as a user writes them: 10s.
 	Config map[string]string
 	State  map[string][]byte
+	// Quota limits the state, as a user can. 0: no limit. Reset sets the limits of the host.
+	Quota struct{ MaxKeys, MaxBytes uint64 }
 	// Answer is the answer of all servers. Nil: nothing is granted.
 	Answer func(Request) (Response, error)
 	// MailError is why mails are not sent. Nil: they are.
@@ -26,6 +27,9 @@ var Testing struct {
 	WriteError error
 	// What the plugin did.
 	Log      []string
+	Counters map[string]uint64
+	Gauges   map[string]float64
+	Recorded map[string][]float64
 	Mails    []Message
 	Requests []Request
 	Writes   []Write
@@ -44,9 +48,13 @@ type Write struct {
 // The settings as the plugin gets them, once it is started.
 var settings map[string]string
 
+func init() { Reset() }
+
 // Reset empties Testing. The next op has a new instance.
 func Reset() {
-	Testing.Config, Testing.State = map[string]string{}, map[string][]byte{}
+	Testing.Config, Testing.State, ends = map[string]string{}, map[string][]byte{}, map[string]time.Time{}
+	Testing.Quota.MaxKeys, Testing.Quota.MaxBytes = 100_000, 256<<20
+	Testing.Counters, Testing.Gauges, Testing.Recorded = map[string]uint64{}, map[string]float64{}, map[string][]float64{}
 	Testing.Answer, Testing.MailError, Testing.Find, Testing.WriteError = nil, nil, nil, nil
 	Testing.Log, Testing.Mails, Testing.Requests, Testing.Writes = nil, nil, nil, nil
 	settings = nil
@@ -149,6 +157,17 @@ func Run(op *Op) (wanted bool, err error) {
 	return true, handleOne(op).err()
 }
 
+// RunTick does the work of a timer, as if it was due at this time.
+func RunTick(timer string, at time.Time) error {
+	if settings == nil {
+		if _, err := Start(); err != nil {
+			return err
+		}
+	}
+	tick := &Tick{Timer: timer, At: at.UTC(), ID: fmt.Sprintf("%d.0.tick-%s", at.Unix(), timer), Attempt: 1}
+	return tickOne(tick).err()
+}
+
 // RunBatch handles ops together, as the host does for a plugin with HandleBatch. It returns an error or nil for each.
 func RunBatch(ops ...*Op) ([]error, error) {
 	if settings == nil {
@@ -175,13 +194,25 @@ func (f failure) err() error {
 	return fmt.Errorf("%s", f.reason)
 }
 
-// NewInsert returns an insert of a document into a collection.
+// made is the number of ops that NewInsert made.
+var made uint32
+
+// NewInsert returns an insert of a document into a collection. Each has an id of its own, in the form that a host gives it.
 func NewInsert(database, collection string, document D) *Op {
 	bytes, err := document.Bytes()
 	if err != nil {
 		panic(err)
 	}
-	return &Op{ID: "1.1.0", Database: database, Collection: collection, FullDocument: bytes, Attempt: 1}
+	var key []byte
+	if id, ok := Document(bytes).Get("_id"); ok {
+		// What was read can be written.
+		key, _ = D{{"_id", id}}.Bytes()
+	}
+	made++
+	return &Op{
+		ID: fmt.Sprintf("1700000000.%d.0", made), Database: database, Collection: collection, Seconds: 1700000000, Increment: made,
+		WallTime: time.Unix(1700000000, 0).UTC(), DocumentKey: key, FullDocument: bytes, Attempt: 1,
+	}
 }
 
 func hostLog(_ level, message string) { Testing.Log = append(Testing.Log, message) }
@@ -189,11 +220,6 @@ func hostLog(_ level, message string) { Testing.Log = append(Testing.Log, messag
 func hostConfig(name string) (string, bool) {
 	value, ok := settings[name]
 	return value, ok
-}
-
-// The host converts documents. Here, the JSON has the length of the document only.
-func hostExtendedJSON(bytes []byte, _ bool) (string, error) {
-	return fmt.Sprintf(`{"bytes":%d}`, len(bytes)), nil
 }
 
 func hostFromJSON(string) (Document, error) {
@@ -214,65 +240,6 @@ func hostHTTP(request *Request) (Response, error) {
 		return Response{}, &HostError{NotGranted, "the test answers no requests"}
 	}
 	return Testing.Answer(*request)
-}
-
-func hostCount(string, uint64)   {}
-func hostGauge(string, float64)  {}
-func hostRecord(string, float64) {}
-
-func hostGet(key string) ([]byte, bool, error) {
-	value, ok := Testing.State[key]
-	return value, ok, nil
-}
-
-func hostSet(key string, value []byte, _ time.Duration) error {
-	Testing.State[key] = value
-	return nil
-}
-
-func hostIncrement(key string, by int64, _ time.Duration) (int64, error) {
-	number := int64(0)
-	if value, ok := Testing.State[key]; ok {
-		var err error
-		if number, err = parseInt64(string(value)); err != nil {
-			return 0, &HostError{Invalid, fmt.Sprintf("the value of %s is not a number", key)}
-		}
-	}
-	number += by
-	Testing.State[key] = []byte(strconv.FormatInt(number, 10))
-	return number, nil
-}
-
-func hostList(prefix, after string, limit uint32) ([]Entry, error) {
-	var entries []Entry
-	for _, key := range slices.Sorted(maps.Keys(Testing.State)) {
-		if strings.HasPrefix(key, prefix) && key > after && len(entries) < int(limit) {
-			entries = append(entries, Entry{Key: key, Value: Testing.State[key]})
-		}
-	}
-	return entries, nil
-}
-
-func hostQuota() (Quota, error) {
-	quota := Quota{Keys: uint64(len(Testing.State))}
-	for key, value := range Testing.State {
-		quota.Bytes += uint64(len(key) + len(value))
-	}
-	return quota, nil
-}
-
-func hostDelete(key string) error {
-	delete(Testing.State, key)
-	return nil
-}
-
-func hostSwap(key string, expected *[]byte, value []byte, _ time.Duration) (bool, error) {
-	present, ok := Testing.State[key]
-	if ok != (expected != nil) || ok && string(present) != string(*expected) {
-		return false, nil
-	}
-	Testing.State[key] = value
-	return true, nil
 }
 
 func hostFind(ns string, filter, _, _ []byte, _ uint64, _ uint32) ([][]byte, error) {

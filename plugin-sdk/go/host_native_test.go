@@ -160,3 +160,26 @@ func TestDocumentsAreWrittenByDriversNames(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestATimerTicks(t *testing.T) {
+	before := plugin
+	defer func() { plugin = before }()
+	Reset()
+	at := time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
+	plugin = Plugin{
+		Timers: func() []Timer { return []Timer{{Name: "chime", Schedule: "1h"}} },
+		Tick: func(tick *Tick) error {
+			if !tick.At.Equal(at) || tick.ID != "1769860800.0.tick-chime" || tick.Attempt != 1 {
+				t.Errorf("%+v", tick)
+			}
+			return Rejectf("not %s", tick.Timer)
+		},
+	}
+	if declared := timers(); len(declared) != 1 || declared[0].Name != "chime" {
+		t.Error(declared)
+	}
+	var rejection *Rejection
+	if err := RunTick("chime", at); !errors.As(err, &rejection) || err.Error() != "not chime" {
+		t.Error(err)
+	}
+}

@@ -7,6 +7,8 @@
 //!     pub fn filter(op: gtm.Op) bool
 //!     pub fn handle(op: gtm.Op) gtm.Outcome
 //!     pub fn handleBatch(ops: gtm.Batch) void
+//!     pub fn timers(all: gtm.Timers) void
+//!     pub fn tick(due: gtm.Tick) gtm.Outcome
 //!
 //! Memory: what these functions are passed, and what the functions here return, lasts until they return, and in `init` as long as
 //! the instance. The SDK frees it then. What a plugin passes to a function stays its own.
@@ -17,7 +19,8 @@ pub const c = @import("c");
 
 pub const Text = []const u8;
 
-/// Exports what `Plugin` declares: `settings`, `init`, `filter`, and `handle` or `handleBatch`.
+/// Exports what `Plugin` declares: `settings`, `init`, `filter`, `handle` or `handleBatch`, and `timers` with `tick`. A plugin with timers and
+/// without a handler gets no ops.
 pub fn plugin(comptime Plugin: type) void {
     const has_settings = @hasDecl(Plugin, "settings");
     const has_init = @hasDecl(Plugin, "init");
@@ -54,6 +57,24 @@ pub fn plugin(comptime Plugin: type) void {
         fn handleBatch(ops: [*c]c.gtm_op, count: usize) callconv(.c) ?*anyopaque {
             return c.gtm_call_batch_handler(&ownBatch, ops, count);
         }
+        fn ownTimers(all: ?*c.gtm_timers) callconv(.c) void {
+            Plugin.timers(.{ .contract = all.? });
+        }
+        fn timers() callconv(.c) ?*anyopaque {
+            return c.gtm_call_timers(&ownTimers);
+        }
+        fn ownTick(due: [*c]const c.gtm_tick) callconv(.c) c.gtm_outcome {
+            return Plugin.tick(.{ .timer = view(due.*.timer), .at = due.*.at, .id = view(due.*.id), .attempt = due.*.attempt });
+        }
+        fn tick(timer: [*c]u8, timer_length: usize, at: u64, id: [*c]u8, id_length: usize, attempt: u32) callconv(.c) ?*anyopaque {
+            const due: c.gtm_tick = .{
+                .timer = .{ .ptr = timer, .len = timer_length },
+                .at = at,
+                .id = .{ .ptr = id, .len = id_length },
+                .attempt = attempt,
+            };
+            return c.gtm_call_tick(&ownTick, &due);
+        }
     };
     if (has_settings or has_init) {
         @export(&exported.settings, .{ .name = "gtm:plugin/lifecycle@0.2.0#settings" });
@@ -67,6 +88,10 @@ pub fn plugin(comptime Plugin: type) void {
     if (@hasDecl(Plugin, "handle")) @export(&exported.handle, .{ .name = "gtm:plugin/handler@0.2.0#handle" });
     if (@hasDecl(Plugin, "handleBatch")) {
         @export(&exported.handleBatch, .{ .name = "gtm:plugin/batch-handler@0.2.0#handle" });
+    }
+    if (@hasDecl(Plugin, "timers")) {
+        @export(&exported.timers, .{ .name = "gtm:plugin/schedule@0.2.0#timers" });
+        @export(&exported.tick, .{ .name = "gtm:plugin/schedule@0.2.0#tick" });
     }
 }
 
@@ -141,6 +166,31 @@ pub const Subscriber = struct {
     }
 };
 
+/// What the host does with ticks that it could not deliver at their time: it leaves them out, delivers the last of them, or each of them.
+pub const MissedTicks = enum { skip, once, each };
+
+/// Collects the timers of a plugin, in `timers`, which runs after `init`.
+pub const Timers = struct {
+    contract: *c.gtm_timers,
+
+    /// Adds a timer. The schedule is in UTC: an interval such as `10m`, or a cron expression. Both texts are copied.
+    pub fn add(timers: Timers, name: [:0]const u8, schedule: Text, missed: MissedTicks) void {
+        c.gtm_add_timer(timers.contract, name.ptr, lend(schedule), @backingInt(missed));
+    }
+};
+
+/// One time at which a timer is due.
+pub const Tick = struct {
+    /// The name of the timer.
+    timer: Text,
+    /// The time at which it is due, in milliseconds since 1970-01-01 UTC.
+    at: u64,
+    /// The same each time this tick is delivered, by any host: an idempotency key.
+    id: Text,
+    /// The number of the attempt: 1, then 2, 3, …
+    attempt: u32,
+};
+
 /// The outcome of an op, or of one use of a capability. A handler may return the outcome of a capability as its own. Its field `@"error"` is
 /// the kind of the error, such as `gtm.c.GTM_CONFLICT`, if it comes from a capability.
 pub const Outcome = c.gtm_outcome;
@@ -209,6 +259,17 @@ pub const Op = struct {
     }
     pub fn updateDescription(op: Op) ?Document {
         return Document.read(&op.contract.update_description);
+    }
+    /// Converts it into one line of relaxed Extended JSON with the names of MongoDB's change events, as `gtm-host tail` prints it. Null: a
+    /// document of the op is not BSON, or too large.
+    pub fn toChangeEvent(op: Op) ?Text {
+        var value: c.gtm_text = undefined;
+        return if (c.gtm_to_change_event(op.contract, false, &value)) view(value) else null;
+    }
+    /// Returns the same with the type of each value.
+    pub fn toCanonicalChangeEvent(op: Op) ?Text {
+        var value: c.gtm_text = undefined;
+        return if (c.gtm_to_change_event(op.contract, true, &value)) view(value) else null;
     }
 };
 

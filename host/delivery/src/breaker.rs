@@ -48,8 +48,8 @@ pub(super) struct Breaker {
 
 #[derive(Debug, Default)]
 struct BreakerState {
-    /// The numbers of the ops that failed since one was handled.
-    failing: HashSet<u64>,
+    /// The numbers of the ops that failed since one was handled. None: a tick, whichever.
+    failing: HashSet<Option<u64>>,
     /// When the first of them failed.
     since: Option<Instant>,
     /// How long the plugin may fail until it is given up. None: it is never given up.
@@ -147,8 +147,8 @@ impl Breaker {
         Some(pause.since.elapsed())
     }
 
-    /// Records that the op with this number failed.
-    pub(super) fn failed(&self, number: u64) -> BreakerVerdict {
+    /// Records that the op with this number failed. None: a tick, and all ticks count as one op.
+    pub(super) fn failed(&self, number: impl Into<Option<u64>>) -> BreakerVerdict {
         let BreakerPolicy { failing_ops, initial_delay, max_delay } = self.policy;
         let mut state = self.state.lock();
         let since = *state.since.get_or_insert_with(Instant::now);
@@ -169,7 +169,7 @@ impl Breaker {
         if failing_ops == 0 {
             return BreakerVerdict::Closed;
         }
-        state.failing.insert(number);
+        state.failing.insert(number.into());
         if state.failing.len() < failing_ops {
             return BreakerVerdict::Closed;
         }

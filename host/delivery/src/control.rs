@@ -100,6 +100,7 @@ impl StoppedPlugin {
             reader: ReaderState::None,
             ops_per_second: 0.0,
             last_error: Some(reason.to_owned()),
+            timers: Vec::new(),
             ..status
         };
         Self { plugin, status, commands: mpsc::channel(1).0 }

@@ -121,7 +121,11 @@ impl<F: OpFilter> Dispatcher<F> {
                 LaneRoute::Any | LaneRoute::Alone => 0,
             };
             if let Some(outgoing) = outgoing.get_mut(lane) {
-                outgoing.push(QueuedOp { number, op, filter_error: verdict.err().map(Box::new) });
+                outgoing.push(QueuedOp {
+                    number: Some(number),
+                    op,
+                    filter_error: verdict.err().map(Box::new),
+                });
             }
         });
         for (queue, outgoing) in queues.iter().zip(outgoing) {

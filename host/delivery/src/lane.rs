@@ -46,7 +46,7 @@ enum AttemptOutcome {
 }
 
 /// Why an attempt failed, and the shortest pause before the next one, if the plugin names one.
-struct FailedAttempt {
+pub(super) struct FailedAttempt {
     reason: String,
     after: Option<Duration>,
 }
@@ -79,7 +79,7 @@ impl<H: OpHandler> Lane<H> {
                 };
                 let handled = match (handled, ops.pop_front()) {
                     (Ok(error), Some(queued)) => {
-                        in_span!(spans::op(&queued.op), self.handle_op(&queued, error))
+                        in_span!(spans::op(&queued.op), self.handle_op(&queued, error)).map(drop)
                     }
                     (handled, _) => handled.map(drop),
                 };
@@ -164,15 +164,16 @@ impl<H: OpHandler> Lane<H> {
         Ok(None)
     }
 
-    /// Handles an op, and retries it until it is done. `error` is the error of its first attempt, if that was part of a batch.
+    /// Handles an op, and retries it until it is done. `error` is the error of its first attempt, if that was part of a batch. Returns its
+    /// outcome.
     ///
     /// # Errors
     /// The lane must stop.
-    async fn handle_op(
+    pub(super) async fn handle_op(
         &mut self,
         queued: &QueuedOp,
         mut error: Option<FailedAttempt>,
-    ) -> Result<(), LaneStopped> {
+    ) -> Result<OpOutcome, LaneStopped> {
         let QueuedOp { number, op, filter_error } = queued;
         let context = Arc::clone(&self.context);
         // Most ops need neither.
@@ -195,7 +196,7 @@ impl<H: OpHandler> Lane<H> {
                     context.succeeded();
                     blocked.iter().for_each(BlockedOp::unblocked);
                     context.progress.done(*number, outcome, attempt);
-                    return Ok(());
+                    return Ok(outcome);
                 }
                 AttemptOutcome::Rejected(reason) => {
                     context.succeeded();
@@ -290,7 +291,7 @@ impl<H: OpHandler> Lane<H> {
     ) -> Result<(), LaneStopped> {
         let context = Arc::clone(&self.context);
         context.breaker.return_permit();
-        context.progress.last_error.set(ErrorSubject::Op(queued.number), &obstacle.reason);
+        context.progress.last_error.set(ErrorSubject::of(queued.number), &obstacle.reason);
         let delay = blocked.wait_for(&obstacle.reason, &queued.op);
         tokio::select! {
             () = tokio::time::sleep(delay) => Ok(()),
@@ -314,7 +315,7 @@ impl<H: OpHandler> Lane<H> {
         error: String,
         attempts: u32,
         first_attempt: Option<SystemTime>,
-    ) -> Result<(), LaneStopped> {
+    ) -> Result<OpOutcome, LaneStopped> {
         let version = self.handler.version();
         self.context.give_up(queued, version, kind, error, attempts, first_attempt).await
     }

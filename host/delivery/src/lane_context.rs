@@ -70,7 +70,7 @@ impl LaneContext {
         }
     }
 
-    /// Stores an op as a dead letter. The op is done when that is stored.
+    /// Stores an op as a dead letter. The op is done when that is stored. Returns its outcome.
     ///
     /// # Errors
     /// The lane must stop.
@@ -82,16 +82,16 @@ impl LaneContext {
         error: String,
         attempts: u32,
         first_attempt: Option<SystemTime>,
-    ) -> Result<(), LaneStopped> {
+    ) -> Result<OpOutcome, LaneStopped> {
         let QueuedOp { number, op, .. } = queued;
         let PluginProgress { ops, last_error, .. } = &*self.progress;
         if kind == DeadLetterKind::Rejected {
-            last_error.set(ErrorSubject::Op(*number), &error);
+            last_error.set(ErrorSubject::of(*number), &error);
         }
         let time = SystemTime::now();
         let first_attempt = first_attempt.unwrap_or(time);
         let given_up = GivenUpOp { op, version, kind, error, attempts, first_attempt, time };
-        let on_problem = |problem: &str| last_error.set(ErrorSubject::Op(*number), problem);
+        let on_problem = |problem: &str| last_error.set(ErrorSubject::of(*number), problem);
         let stored = self.letters.store(given_up, &self.shutdown, &self.dropped, on_problem).await;
         if stored.map_err(|LetterNotStored| LaneStopped)? {
             ops.dead_letter_stored();
@@ -101,6 +101,6 @@ impl LaneContext {
             DeadLetterKind::Failed => OpOutcome::Failed,
         };
         self.progress.done(*number, outcome, attempts);
-        Ok(())
+        Ok(outcome)
     }
 }

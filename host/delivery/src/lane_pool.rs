@@ -20,6 +20,7 @@ use super::op_handler::{OpHandler, PluginInstances};
 use super::ordering::Ordering;
 use super::plugin_progress::PluginProgress;
 use super::settings::DeliveryPolicy;
+use super::timers::Timers;
 
 /// The maximum number of ops that a lane takes from its queue together.
 const MAX_TAKEN_OPS: usize = 64;
@@ -28,6 +29,8 @@ const MAX_TAKEN_OPS: usize = 64;
 pub(super) struct LanePool {
     tasks: JoinSet<()>,
     pub(super) context: Arc<LaneContext>,
+    /// Cancelled when the feed has ended.
+    fed: CancellationToken,
 }
 
 impl LanePool {
@@ -79,14 +82,23 @@ impl LanePool {
         }
         let dispatcher = Dispatcher::new(filter, ordering, Arc::clone(progress), queues);
         let dropped = context.dropped.clone();
+        let fed = CancellationToken::new();
+        let fed_guard = fed.clone().drop_guard();
         let dispatch = async move {
+            let _fed = fed_guard;
             tokio::select! {
                 () = dispatcher.run(feed) => {}
                 () = dropped.cancelled() => {}
             }
         };
         tasks.spawn(dispatch.in_current_span());
-        Self { tasks, context }
+        Self { tasks, context, fed }
+    }
+
+    /// Starts the timers, in the span of the caller. They end with the feed.
+    pub(super) fn start_timers(&mut self, timers: Timers) {
+        let timers = timers.run(Arc::clone(&self.context), self.fed.clone());
+        self.tasks.spawn(timers.in_current_span());
     }
 
     /// Waits until the feed has ended and all ops are done. It can be cancelled and called again.

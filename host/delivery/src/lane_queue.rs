@@ -14,8 +14,8 @@ use super::settings::BatchPolicy;
 /// An op that waits to be handled.
 #[derive(Debug)]
 pub(super) struct QueuedOp {
-    /// Its number in the window.
-    pub(super) number: u64,
+    /// Its number in the window. None: it is a tick, and not in the window.
+    pub(super) number: Option<u64>,
     pub(super) op: Arc<Op>,
     /// The error of the filter, if it failed for the op.
     pub(super) filter_error: Option<Box<CallError>>,

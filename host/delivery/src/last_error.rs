@@ -25,10 +25,19 @@ struct LastErrorState {
 pub(super) enum ErrorSubject {
     /// The op with this number. The error is over when the op is handled, or when another is handled after this one was given up.
     Op(u64),
+    /// A tick. The error is over when a tick is handled.
+    Tick,
     /// Several ops that were passed in one call. The error is over when an op is handled.
     Batch,
     /// The checkpoint. The error is over when a checkpoint is stored.
     Checkpoint,
+}
+
+impl ErrorSubject {
+    /// Returns the subject of an error of the op with this number. None: it is a tick.
+    pub(super) fn of(number: Option<u64>) -> Self {
+        number.map_or(Self::Tick, Self::Op)
+    }
 }
 
 impl LastError {
@@ -46,9 +55,14 @@ impl LastError {
             self.forget_if(|subject| match subject {
                 ErrorSubject::Op(failed) => failed == number || is_done(failed),
                 ErrorSubject::Batch => true,
-                ErrorSubject::Checkpoint => false,
+                ErrorSubject::Tick | ErrorSubject::Checkpoint => false,
             });
         }
+    }
+
+    /// Forgets an error of a tick, as one was handled.
+    pub(super) fn tick_handled(&self) {
+        self.forget_if(|subject| subject == ErrorSubject::Tick);
     }
 
     /// Forgets an error of the checkpoint, which was stored.
@@ -58,7 +72,7 @@ impl LastError {
 
     /// Forgets errors of ops, as their numbers start again.
     pub(super) fn restart(&self) {
-        self.forget_if(|subject| subject != ErrorSubject::Checkpoint);
+        self.forget_if(|subject| matches!(subject, ErrorSubject::Op(_) | ErrorSubject::Batch));
     }
 
     fn forget_if(&self, is_over: impl FnOnce(ErrorSubject) -> bool) {

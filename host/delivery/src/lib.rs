@@ -3,7 +3,7 @@
 //! [`run_pipeline`] delivers changes to all plugins of a host. Plugins that keep up share one reader (`feed`), which sends each its batches.
 //! Per plugin, a dispatcher filters a batch and queues the wanted ops in lanes, by the [`Ordering`]; the lanes have them handled; and a
 //! window knows which are not done, which bounds how far is read ahead and decides how far the checkpoint may go. [`replay()`] delivers
-//! files in the same way. This crate does not know how ops are read, or how a plugin is run.
+//! files in the same way. Besides the lanes, each timer of a plugin has a task that delivers its ticks (`timers`). This crate does not know how ops are read, or how a plugin is run.
 
 mod batch;
 mod blocked;
@@ -40,6 +40,9 @@ mod summary;
 mod swapped;
 #[cfg(test)]
 mod testing;
+mod timer;
+mod timers;
+mod timers_progress;
 mod window;
 
 pub use breaker::BreakerPolicy;
@@ -52,6 +55,8 @@ pub use plugin_delivery::{DeliveryEnd, DeliveryError, OwnsOp, PluginDelivery, Re
 pub use replay::{Replayed, replay};
 pub use retry::RetryPolicy;
 pub use settings::{DeliveryPolicy, DeliverySettings};
-pub use status::{HostActivity, HostStatus, PluginState, PluginStatus, ReaderState};
+pub use status::{
+    HostActivity, HostStatus, PluginState, PluginStatus, ReaderState, TickOutcome, TimerStatus,
+};
 pub use summary::{EmittedOps, Summary};
 pub use swapped::Swapped;

@@ -50,7 +50,7 @@ impl OpHandler for PluginInstances {
     }
 
     async fn handle(&mut self, op: &Op, attempt: u32) -> Result<HandleOutcome, CallError> {
-        if !self.handler.handles_batches() {
+        if op.is_tick() || !self.handler.handles_batches() {
             return self.handler.call(op, attempt).await;
         }
         let outcomes = self.handler.call_batch(&[(op, attempt)]).await?;

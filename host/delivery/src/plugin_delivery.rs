@@ -25,6 +25,7 @@ use super::letters::{DeadLetterHelp, DeadLetters};
 use super::pipeline::StopSignal;
 use super::plugin_progress::PluginProgress;
 use super::settings::DeliveryPolicy;
+use super::timers::Timers;
 
 /// How long a seek waits for the server.
 const SEEK_TIMEOUT: Duration = Duration::from_secs(30);
@@ -250,7 +251,13 @@ impl PreparedDelivery {
         let beginning =
             Beginning::new(source.clone(), self.checkpointer.clone(), reached.clone(), stop.clone());
         let (segments, receiver) = FeedReceiver::new(Some(Arc::clone(owns)), Some(beginning));
-        let lanes = LanePool::start(plugin, *policy, progress, letters, receiver, shutdown.clone());
+        let mut lanes = LanePool::start(plugin, *policy, progress, letters, receiver, shutdown.clone());
+        lanes.start_timers(Timers {
+            plugin: plugin.clone(),
+            store: store.clone(),
+            pipeline: key.pipeline.clone(),
+            owns: Arc::clone(owns),
+        });
         *self.handle.lanes.lock() = Some(Arc::clone(&lanes.context));
         // The order matters: no version after this selection is missed.
         let mut versions = plugin.versions();

@@ -14,6 +14,7 @@ use super::pause::PauseSwitch;
 use super::reader_progress::ReaderProgress;
 use super::settings::DeliveryBounds;
 use super::status::{PluginState, PluginStatus};
+use super::timers_progress::TimersProgress;
 
 /// The progress of one plugin, each subject by itself.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub(super) struct PluginProgress {
     pub(super) rate: OpRate,
     /// Whether the plugin is paused.
     pub(super) pause: PauseSwitch,
+    /// What its timers do.
+    pub(super) timers: TimersProgress,
 }
 
 impl PluginProgress {
@@ -43,6 +46,7 @@ impl PluginProgress {
             last_error: LastError::default(),
             rate: OpRate::default(),
             pause: PauseSwitch::default(),
+            timers: TimersProgress::default(),
         })
     }
 
@@ -53,8 +57,14 @@ impl PluginProgress {
         self.last_error.restart();
     }
 
-    /// Records that an op is done, and that an error is over which this shows to be over.
-    pub(super) fn done(&self, number: u64, outcome: OpOutcome, attempts: u32) {
+    /// Records that an op is done, and that an error is over which this shows to be over. Ticks have no number, and are counted by timer.
+    pub(super) fn done(&self, number: impl Into<Option<u64>>, outcome: OpOutcome, attempts: u32) {
+        let Some(number) = number.into() else {
+            if outcome == OpOutcome::Handled {
+                self.last_error.tick_handled();
+            }
+            return;
+        };
         self.ops.done(number, outcome, attempts, |is_done| {
             if matches!(outcome, OpOutcome::Handled | OpOutcome::Unwanted) {
                 self.last_error.op_handled(number, is_done);
@@ -63,9 +73,12 @@ impl PluginProgress {
     }
 
     /// Records that an attempt at an op failed.
-    pub(super) fn attempt_failed(&self, number: u64, attempt: u32, error: &str) {
-        self.ops.attempt_failed(attempt);
-        self.last_error.set(ErrorSubject::Op(number), error);
+    pub(super) fn attempt_failed(&self, number: impl Into<Option<u64>>, attempt: u32, error: &str) {
+        let number = number.into();
+        if number.is_some() {
+            self.ops.attempt_failed(attempt);
+        }
+        self.last_error.set(ErrorSubject::of(number), error);
     }
 
     /// Records that a checkpoint was stored, with the numbers of the [`DueCheckpoint`](super::checkpoint_progress::DueCheckpoint).
@@ -114,6 +127,7 @@ impl PluginProgress {
             filters: Vec::new(),
             usage: UsageStatus::default(),
             metrics: PluginMetrics::default(),
+            timers: self.timers.status(),
         }
     }
 }

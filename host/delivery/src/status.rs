@@ -106,6 +106,57 @@ pub struct PluginStatus {
     /// The metrics that the plugin reports itself.
     #[serde(default, skip_serializing_if = "PluginMetrics::is_empty")]
     pub metrics: PluginMetrics,
+    /// Its timers that this host has.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub timers: Vec<TimerStatus>,
+}
+
+/// The status of a timer. Times are in seconds since 1970.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TimerStatus {
+    /// Its name.
+    pub timer: String,
+    /// Its schedule, as the plugin wrote it.
+    pub schedule: String,
+    /// The time of the next tick, or of the one that is being delivered. None: there is none.
+    pub next_seconds: Option<u32>,
+    /// The time of the last tick that is done. None: none is done since the host started.
+    pub last_seconds: Option<u32>,
+    /// The outcome of that tick.
+    pub last_outcome: Option<TickOutcome>,
+    /// The number of ticks that the plugin handled since the host started.
+    pub handled: u64,
+    /// The number of ticks that the plugin rejected.
+    pub rejected: u64,
+    /// The number of ticks of which no attempt succeeded.
+    pub failed: u64,
+}
+
+/// The outcome of a tick.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TickOutcome {
+    /// The plugin did its work.
+    Handled,
+    /// The plugin rejected it: it is a dead letter.
+    Rejected,
+    /// No attempt succeeded: it is a dead letter.
+    Failed,
+    /// Not known, in a dry run.
+    Unknown,
+}
+
+impl TickOutcome {
+    /// Returns its name, as it is serialized.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Handled => "handled",
+            Self::Rejected => "rejected",
+            Self::Failed => "failed",
+            Self::Unknown => "unknown",
+        }
+    }
 }
 
 /// Whether a plugin runs.

@@ -73,6 +73,29 @@ impl Op {
         }
     }
 
+    /// Creates the op of a tick: the namespace holds the name of the timer, and the timestamp the second at which it is due.
+    pub fn from_tick(timer: &str, at: u32) -> Self {
+        Self {
+            timestamp: Timestamp { time: at, increment: 0 },
+            place: OpPlace::Token(format!("tick-{timer}").into()),
+            origin: Origin::Timer,
+            operation_type: OperationType::Tick,
+            namespace: Arc::new(Namespace { database: timer.into(), collection: "".into() }),
+            wall_time: Some(u64::from(at) * 1000),
+            document_key: None,
+            full_document: None,
+            full_document_before_change: None,
+            update_description: None,
+            command: None,
+            transaction: None,
+        }
+    }
+
+    /// Returns whether the op is a tick, as [`from_tick`](Self::from_tick) creates it.
+    pub fn is_tick(&self) -> bool {
+        self.origin == Origin::Timer
+    }
+
     /// Returns the identity of the op, the same each time it is read from the same source. It is displayed as
     /// `SECONDS.INCREMENT.PLACE`, which is a valid atom in a Message-ID (RFC 5322).
     pub fn id(&self) -> OpId<'_> {
@@ -146,6 +169,8 @@ pub enum Origin {
     Snapshot,
     /// A file.
     Replay,
+    /// A timer of the plugin: the op is a tick.
+    Timer,
 }
 
 /// The identity of an op, as [`Op::id`] returns it.
@@ -246,11 +271,13 @@ pub enum OperationType {
     DropIndexes,
     Modify,
     Other,
+    /// A timer was due. No source has it.
+    Tick,
 }
 
 impl OperationType {
     /// All operation types.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Insert,
         Self::Update,
         Self::Replace,
@@ -263,6 +290,7 @@ impl OperationType {
         Self::DropIndexes,
         Self::Modify,
         Self::Other,
+        Self::Tick,
     ];
 
     /// Returns the name in MongoDB's change events, such as `dropDatabase`. Parsing accepts the same name.
@@ -280,6 +308,7 @@ impl OperationType {
             Self::DropIndexes => "dropIndexes",
             Self::Modify => "modify",
             Self::Other => "other",
+            Self::Tick => "tick",
         }
     }
 }

@@ -10,7 +10,7 @@ use semver::Version;
 use wasmtime::Store;
 use wasmtime::component::InstancePre;
 
-use super::abi::{ExportIndices, Exports, Subscription};
+use super::abi::{DeclaredTimer, ExportIndices, Exports, Subscription};
 use super::call::{CallError, guarded_now, one_line};
 use super::component::store;
 use super::handle::PluginContext;
@@ -21,6 +21,7 @@ use super::services::Services;
 use super::setting::{self, CheckedSettings, DeclaredSetting, SettingProblem};
 use super::setup::Setup;
 use super::state::{InstanceRole, InstanceState};
+use super::timer::{MAX_TIMERS, Timer, TimerProblem};
 
 /// What a plugin says before its first op.
 pub(super) struct Beginning {
@@ -29,6 +30,7 @@ pub(super) struct Beginning {
     /// The values of its settings.
     pub(super) config: Arc<BTreeMap<String, String>>,
     pub(super) subscriptions: Vec<Subscription>,
+    pub(super) timers: Vec<Timer>,
 }
 
 /// A component whose exports are known, before it is a plugin.
@@ -48,7 +50,7 @@ impl FoundComponent<'_> {
     pub(super) fn begin(&self) -> Result<Beginning, LoadError> {
         let config = Arc::new(self.setup.config.clone());
         if !self.starts && !self.exports.has_beginning() {
-            return Ok(Beginning { settings: None, config, subscriptions: Vec::new() });
+            return Ok(Beginning { settings: None, config, subscriptions: Vec::new(), timers: Vec::new() });
         }
         let (mut store, exports) = self.start(&config)?;
         let settings = self.call("settings", &mut store, |store| exports.settings(store).now_or_never())?;
@@ -85,8 +87,13 @@ impl FoundComponent<'_> {
                 reason: without_secrets(one_line(&reason), settings.as_deref(), &config),
                 declared: settings.clone().unwrap_or_default(),
             })?;
+        let declared = match self.exports.has_schedule() {
+            true => self.call("timers", &mut store, |store| exports.timers(store).now_or_never())?,
+            false => Vec::new(),
+        };
         store.data().log_output();
-        Ok(Beginning { settings, config, subscriptions })
+        let timers = timers(declared, self.path)?;
+        Ok(Beginning { settings, config, subscriptions, timers })
     }
 
     /// Starts an instance for filters, which never waits.
@@ -152,6 +159,24 @@ fn without_secrets(
 /// Returns the result of a call of an instance for filters, which never waits.
 fn now<T>(call: Option<wasmtime::Result<T>>) -> wasmtime::Result<T> {
     call.unwrap_or_else(|| Err(wasmtime::Error::msg("it tried to wait")))
+}
+
+/// Makes the timers that a plugin declares.
+fn timers(declared: Vec<DeclaredTimer>, path: &Path) -> Result<Vec<Timer>, LoadError> {
+    if declared.len() > MAX_TIMERS {
+        return Err(LoadError::ManyTimers { path: path.to_owned(), count: declared.len() });
+    }
+    let mut timers = Vec::<Timer>::new();
+    for (name, schedule, missed) in declared {
+        let is_duplicate = timers.iter().any(|timer| timer.name == name);
+        let timer = match is_duplicate {
+            true => Err(TimerProblem::Duplicate),
+            false => Timer::new(name.clone(), &schedule, missed),
+        };
+        let refused = |reason| LoadError::Timer { path: path.to_owned(), timer: one_line(&name), reason };
+        timers.push(timer.map_err(refused)?);
+    }
+    Ok(timers)
 }
 
 /// Makes the selection of these subscriptions.

@@ -87,7 +87,7 @@ const ARGUMENTS_TOO_LARGE: &str = "fuel allocated for hostcalls has been exhaust
 
 /// Returns the limit of the time of a call.
 fn timeout(call: &str) -> &'static str {
-    if call.starts_with("handle") { "handle_timeout" } else { "filter_timeout" }
+    if call.starts_with("handle") || call == "tick" { "handle_timeout" } else { "filter_timeout" }
 }
 
 fn raise<'a>(limits: &'a [&'static str]) -> PluginRemedy<'a> {
@@ -209,6 +209,7 @@ mod tests {
         let late = CallError::TimedOut { call: "handle-batch", limit: Duration::from_secs(30) };
         assert_eq!(late.to_string(), "handle-batch took longer than 30s and was stopped");
         assert_eq!((timeout("handle-batch"), timeout("filter")), ("handle_timeout", "filter_timeout"));
+        assert_eq!(timeout("tick"), "handle_timeout");
         for (limit, words) in [(32 << 20, "32 MiB"), (64 << 10, "64 KiB")] {
             let full = CallError::OutOfMemory { call: "handle", limit }.to_string();
             assert!(full.contains(&format!("its limit of {words},")), "{full}");

@@ -29,6 +29,7 @@ use super::setup::{ComponentKind, PluginSetup, Setup};
 use super::stamp::Stamp;
 use super::state::{InstanceRole, InstanceState};
 use super::swap_from::SwapFrom;
+use super::timer::Timer;
 
 /// One version of a plugin that was checked and can be called. Clones share it.
 #[derive(Clone)]
@@ -51,6 +52,7 @@ struct ComponentInfo {
     config: Arc<BTreeMap<String, String>>,
     subscriptions: Vec<Subscription>,
     selection: Arc<Selection>,
+    timers: Vec<Timer>,
     imports: Vec<String>,
     contract: Option<Version>,
     version: String,
@@ -128,8 +130,12 @@ impl Plugin {
         );
         let exports = ExportIndices::find(&component, &filter).map_err(mismatch)?;
         let exports = match (setup.kind, exports) {
-            (ComponentKind::Plugin, Some(exports)) if exports.has_handler() => exports,
-            (ComponentKind::Filter, Some(exports)) if !exports.has_handler() => exports,
+            (ComponentKind::Plugin, Some(exports)) if exports.has_handler() || exports.has_schedule() => {
+                exports
+            }
+            (ComponentKind::Filter, Some(exports)) if !exports.has_handler() && !exports.has_schedule() => {
+                exports
+            }
             (ComponentKind::Plugin, Some(_)) => return Err(LoadError::IsFilter { path: path.to_owned() }),
             (ComponentKind::Filter, Some(_)) => return Err(LoadError::IsPlugin { path: path.to_owned() }),
             (ComponentKind::Plugin, None) => return Err(LoadError::MissingExport { path: path.to_owned() }),
@@ -144,18 +150,23 @@ impl Plugin {
             starts,
             contract: contract.clone().unwrap_or(contract::CONTRACT),
         };
-        let Beginning { settings, config, subscriptions } = {
+        let Beginning { settings, config, subscriptions, timers } = {
             let _tried = engine.trial();
             found.begin()?
         };
         let short = digest.as_str().get(..12).unwrap_or_default().to_owned();
         let info = ComponentInfo {
             stem: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
-            selection: Arc::new(selection(&subscriptions, path)?),
+            selection: Arc::new(match exports.has_handler() {
+                true => selection(&subscriptions, path)?,
+                // A plugin that has only timers gets no ops.
+                false => Selection::default(),
+            }),
             exports,
             settings,
             config,
             subscriptions,
+            timers,
             contract,
             imports,
             version: stamp.version.map_or(short.clone(), |version| format!("{version}+{short}")),
@@ -206,6 +217,16 @@ impl Plugin {
     /// Returns whether both are the same version with the same setup.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.info, &other.info)
+    }
+
+    /// Returns whether it handles ops. Otherwise, it has only timers.
+    pub fn handles_ops(&self) -> bool {
+        self.info.exports.has_handler()
+    }
+
+    /// Returns its timers.
+    pub fn timers(&self) -> &[Timer] {
+        &self.info.timers
     }
 
     pub(super) fn exports(&self) -> &ExportIndices {

@@ -3,7 +3,7 @@
 #[cfg(feature = "mongodb")]
 use bson::RawDocument;
 #[cfg(feature = "http")]
-use http::{HeaderName, HeaderValue, Method, Request, Uri};
+use http::{HeaderName, Method, Request, Uri};
 
 #[cfg(feature = "http")]
 use super::capabilities::{HttpGrant, http as requests};
@@ -20,7 +20,7 @@ pub fn reads(command: &RawDocument, database: &str) -> Option<Vec<String>> {
 /// the header `x-secret`.
 #[cfg(feature = "http")]
 pub fn request(method: &str, url: &str, headers: &[(&str, &[u8])]) -> Option<(Request<()>, String)> {
-    let added = [(HeaderName::from_static("x-secret"), HeaderValue::from_static("secret"))];
+    let added = [HeaderName::from_static("x-secret")];
     requests::built(method, url, headers, &added)
 }
 

@@ -17,16 +17,20 @@ pub enum MissingGrant {
 }
 
 impl Plugin {
-    /// Returns the names of the capabilities that it imports and that need a grant: `http`, `mail`, `mongodb`, `state`.
+    /// Returns the names of the capabilities that it imports and that need a grant: `http`, `mail`, `mongodb`, `state`, `tcp`. Some
+    /// languages import `tcp` in every plugin.
     pub fn asks(&self) -> BTreeSet<&'static str> {
-        self.asked().map(|capability| capability.name).collect()
+        let may_use = |capability: &&CapabilityEntry| self.imports_any(capability.maybe_imports);
+        let maybe = GRANTED.iter().filter(may_use);
+        self.asked().chain(maybe).map(|capability| capability.name).collect()
     }
 
     fn asked(&self) -> impl Iterator<Item = &'static CapabilityEntry> {
-        let imports = |capability: &&CapabilityEntry| {
-            self.imports().iter().any(|import| capability.imports.contains(&without_version(import)))
-        };
-        GRANTED.iter().filter(imports)
+        GRANTED.iter().filter(|capability| self.imports_any(capability.imports))
+    }
+
+    fn imports_any(&self, interfaces: &[&str]) -> bool {
+        self.imports().iter().any(|import| interfaces.contains(&without_version(import)))
     }
 
     /// Returns what it imports and lacks. A dry run has no effects, so it needs no server.

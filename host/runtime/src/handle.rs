@@ -322,11 +322,13 @@ impl PluginHandle {
     /// # Errors
     /// There are too few places.
     pub fn reserve(&self, lanes: usize) -> Result<(), PoolFull> {
-        let count = instances(ComponentKind::Plugin, lanes);
         let mut reserved = self.0.lanes.lock();
         // The previous version may become current again.
         let previous = self.trial().previous.as_ref().map_or(0, |(previous, _)| previous.places().0);
-        let each = self.current().places().0.max(previous);
+        let current = self.current();
+        let each = current.places().0.max(previous);
+        // Each timer has an instance of its own while it ticks.
+        let count = instances(ComponentKind::Plugin, lanes) + current.timers().len();
         let mut seat = match reserved.take() {
             Some(reserved) => reserved.seat,
             None => self.0.share.take_seat(0)?,
@@ -365,6 +367,7 @@ impl PluginHandle {
         chain: Option<PreparedChain>,
         check: impl FnOnce(bool) -> Result<(), SwapError>,
     ) -> Result<(), SwapError> {
+        let mut reserved = self.0.lanes.lock();
         let mut current_chain = self.0.chain.lock();
         let mut trial = self.trial();
         let before = self.current();
@@ -372,6 +375,9 @@ impl PluginHandle {
         check(is_tried)?;
         // Instances of the previous version may exist for a while, and all of them may be made again.
         self.0.share.fit(&plugin)?;
+        if let Some(ReservedLanes { lanes, seat }) = &mut *reserved {
+            seat.grow(instances(ComponentKind::Plugin, *lanes) + plugin.timers().len())?;
+        }
         tracing::info!(
             event = "plugin.swap",
             plugin = plugin.name(),

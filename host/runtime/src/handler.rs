@@ -86,7 +86,7 @@ impl Handler {
         self.plugin.handles_batches()
     }
 
-    /// Has the plugin handle this op, and returns its outcome.
+    /// Has the plugin handle this op, or do the work of this tick, and returns its outcome.
     ///
     /// # Errors
     /// The plugin trapped, or exceeded a limit.
@@ -97,16 +97,17 @@ impl Handler {
         let started = Instant::now();
         let Self { plugin, id, .. } = self;
         op.write_id(id);
+        let name = if op.is_tick() { "tick" } else { "handle" };
         let call = async {
             let mut instance = taken?;
             begin(&mut instance, id, &op.namespace);
             let HandlerInstance { store, exports, .. } = &mut instance;
             let answer = exports.handle(store, op, id, attempt).await;
-            end(instance, answer, "handle", plugin)
+            end(instance, answer, name, plugin)
         };
         let limit = plugin.limits().handle_timeout;
-        let called = tokio::time::timeout_at(deadline(started, limit), guarded("handle", call)).await;
-        let called = called.unwrap_or(Err(CallError::TimedOut { call: "handle", limit }));
+        let called = tokio::time::timeout_at(deadline(started, limit), guarded(name, call)).await;
+        let called = called.unwrap_or(Err(CallError::TimedOut { call: name, limit }));
         let outcome = self.settle(called, started)?;
         if outcome.is_ok() {
             self.handled();

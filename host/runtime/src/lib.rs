@@ -5,7 +5,7 @@
 //! it: each has its own instance, limited in memory and time, with the granted capabilities ([`Grants`]). A failed instance is dropped.
 //! This crate does not know where ops come from, or what happens to an op that fails.
 //!
-//! Each capability that needs a grant has a feature of its name (`dirs`, `env`, `http`, `mail`, `mongodb`, `state`); by default all are
+//! Each capability that needs a grant has a feature of its name (`dirs`, `env`, `http`, `mail`, `mongodb`, `state`, `tcp`); by default all are
 //! on. A plugin that imports an interface of a capability that was left out does not load.
 
 // Some items are used by only some capabilities.
@@ -16,7 +16,8 @@
         feature = "http",
         feature = "mail",
         feature = "mongodb",
-        feature = "state"
+        feature = "state",
+        feature = "tcp"
     )),
     allow(unused)
 )]
@@ -62,6 +63,7 @@ mod stamp;
 mod state;
 mod swap_from;
 pub mod throttle;
+mod timer;
 mod usage;
 
 pub use audit::Actor;
@@ -72,7 +74,11 @@ pub use capabilities::Grants;
 #[cfg(feature = "mail")]
 pub use capabilities::{AddressPattern, InvalidAddressPattern, MailGrant, Mailer, MailerError};
 #[cfg(feature = "http")]
-pub use capabilities::{HttpAnswer, HttpGrant, InvalidHttpGrant, InvalidPathPattern, PathPattern};
+pub use capabilities::{
+    AwsSignature, HttpAnswer, HttpGrant, InvalidHttpGrant, InvalidPathPattern, PathPattern,
+};
+#[cfg(feature = "tcp")]
+pub use capabilities::{InvalidTcpGrant, TcpGrant};
 #[cfg(feature = "mongodb")]
 pub use capabilities::{MongodbGrants, NamespaceGrant};
 pub use chain::{Filter, FilterStatus, PreparedChain};
@@ -100,4 +106,5 @@ pub use services::{Effect, Recorder, Services};
 pub use setting::{DeclaredSetting, SettingProblem, SettingType};
 pub use setup::{ComponentKind, PluginSetup};
 pub use swap_from::SwapFrom;
+pub use timer::{MissedTicks, Schedule, Timer, TimerProblem, seconds};
 pub use usage::{SentCounts, TrapCounts, UsageStatus};

@@ -42,6 +42,8 @@ pub struct Limits {
     pub http_requests: usize,
     /// Bytes of the body of an HTTP request, and of the body of a response.
     pub http_bytes: usize,
+    /// Sockets that the instance may hold.
+    pub tcp_sockets: usize,
     /// Values that the plugin may keep as its state. 0: no limit.
     pub state_keys: u64,
     /// Bytes of these values and their keys. 0: no limit.
@@ -68,6 +70,8 @@ impl Default for Limits {
             http_requests: 16,
             // As large as a document of the server.
             http_bytes: 16 << 20,
+            // A client holds one or two.
+            tcp_sockets: 16,
             // Enough for counters, cursors and caches; a plugin with more data can use a collection.
             state_keys: 100_000,
             state_bytes: 256 << 20,

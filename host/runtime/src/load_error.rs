@@ -13,6 +13,7 @@ use super::handle::SwapError;
 use super::limits::{MAX_EXPRESSIONS, MAX_FILE_BYTES, MAX_PATTERN_BYTES, MAX_SUBSCRIPTIONS};
 use super::pool::PoolFull;
 use super::setting::{DeclaredSetting, SettingProblem};
+use super::timer::{MAX_TIMERS, TimerProblem};
 use crate::secret::SecretError;
 
 /// Why a plugin cannot be loaded.
@@ -81,7 +82,7 @@ pub enum LoadError {
     )]
     OlderContract { path: PathBuf, built: Version },
     #[error(
-        "{} is a component of another world: it exports neither {PACKAGE_NAME}/handler nor {PACKAGE_NAME}/batch-handler. help: export one of \
+        "{} is a component of another world: it exports none of {PACKAGE_NAME}/handler, {PACKAGE_NAME}/batch-handler and {PACKAGE_NAME}/schedule. help: export one of \
          them, as wit/{}.{}/world.wit says; in Rust, the attribute #[plugin] does that",
         path.display(), CONTRACT.major, CONTRACT.minor
     )]
@@ -118,6 +119,10 @@ pub enum LoadError {
     ManyExpressions { path: PathBuf, count: usize },
     #[error("the plugin {} has a subscription of {length} bytes, and at most {MAX_PATTERN_BYTES} are allowed", path.display())]
     LongSubscription { path: PathBuf, length: usize },
+    #[error("the plugin {} has {count} timers, and at most {MAX_TIMERS} are allowed", path.display())]
+    ManyTimers { path: PathBuf, count: usize },
+    #[error("the timer \"{timer}\" of the plugin {} is not valid: {reason}", path.display())]
+    Timer { path: PathBuf, timer: String, reason: TimerProblem },
     #[error("the plugin {} has no places in this host: {reason}", path.display())]
     NoRoom { path: PathBuf, reason: PoolFull },
     #[error(transparent)]

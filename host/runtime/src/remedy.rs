@@ -48,7 +48,10 @@ pub enum PluginRemedy<'a> {
     /// Run the plugin on a host that follows a cluster.
     Cluster,
     /// Grant private addresses, too.
-    PrivateAddress,
+    PrivateAddress {
+        /// The name of the grant without them: `http`.
+        grant: &'a str,
+    },
     /// Grant all paths of a server.
     AllPaths {
         /// The name of the plugin.

@@ -70,7 +70,12 @@ impl Seat {
         Ok(())
     }
 
-    /// Does the same for the only seat of a component while it has no instance, each of which takes `each` places from now on.
+    /// Does the same if there are more instances now.
+    pub(super) fn grow(&mut self, instances: usize) -> Result<(), PoolFull> {
+        self.resize(instances.max(self.instances))
+    }
+
+    /// Changes the number of instances of the only seat while there is none, each of which takes `each` places from now on.
     pub(super) fn renew(&mut self, each: usize, instances: usize) -> Result<(), PoolFull> {
         self.share.0.lock().change(each, instances)?;
         self.instances = instances;

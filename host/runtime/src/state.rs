@@ -184,9 +184,17 @@ pub(super) fn not_granted(plugin: &str, what: &str, form: &str, toml: &str) -> S
 }
 
 /// Returns the reply of `who`, within the time limit of one call: the epoch does not stop a call that waits outside of the plugin.
-pub(super) async fn timed<T>(setup: &Setup, who: &str, call: impl Future<Output = T>) -> Result<T, String> {
-    let late = |_| format!("{who} did not answer within {}", setup.call_timeout_in_words());
-    tokio::time::timeout(setup.limits.call_timeout, call).await.map_err(late)
+pub(super) fn timed<T>(
+    setup: &Setup,
+    who: &str,
+    call: impl Future<Output = T>,
+) -> impl Future<Output = Result<T, String>> {
+    // On the heap: the futures of a driver are large, and the stack of an instance is small.
+    let call = Box::pin(call);
+    async move {
+        let late = |_| format!("{who} did not answer within {}", setup.call_timeout_in_words());
+        tokio::time::timeout(setup.limits.call_timeout, call).await.map_err(late)
+    }
 }
 
 impl WasiView for InstanceState {

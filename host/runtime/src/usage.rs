@@ -36,6 +36,7 @@ pub(super) struct PluginUsage {
     restarts: AtomicU64,
     mails: Outcomes,
     requests: Outcomes,
+    connections: Outcomes,
     lines_left_out: AtomicU64,
     bytes_left_out: AtomicU64,
 }
@@ -70,6 +71,9 @@ pub struct UsageStatus {
     pub mails: SentCounts,
     /// HTTP requests, by whether they were answered.
     pub requests: SentCounts,
+    /// TCP connections, by whether they were made.
+    #[serde(default)]
+    pub connections: SentCounts,
     /// Lines that were not logged, as the plugin exceeded its limits.
     #[serde(default)]
     pub log_lines_left_out: u64,
@@ -127,6 +131,11 @@ impl PluginUsage {
         self.requests.count(sent);
     }
 
+    /// Counts a TCP connection, by whether it was made.
+    pub(super) fn connection(&self, made: bool) {
+        self.connections.count(made);
+    }
+
     /// Counts a line with this many bytes that was not logged.
     pub(super) fn left_out(&self, bytes: u64) {
         self.lines_left_out.fetch_add(1, Relaxed);
@@ -145,6 +154,7 @@ impl PluginUsage {
             instance_restarts: self.restarts.load(Relaxed),
             mails: self.mails.status(),
             requests: self.requests.status(),
+            connections: self.connections.status(),
             log_lines_left_out: self.lines_left_out.load(Relaxed),
             log_bytes_left_out: self.bytes_left_out.load(Relaxed),
         }

@@ -53,6 +53,7 @@ impl Collector for HostCollector {
         source(encoder, &status)?;
         states(encoder, &status.plugins)?;
         done(encoder, &status.plugins)?;
+        timers(encoder, &status.plugins)?;
         waiting(encoder, &status.plugins)?;
         calls(encoder, &status.plugins)?;
         filters(encoder, &status.plugins)?;
@@ -150,6 +151,25 @@ fn done(encoder: &mut DescriptorEncoder<'_>, plugins: &[PluginStatus]) -> fmt::R
     counters(encoder, "gtm_host_dead_letters", "Ops that became dead letters", letters)
 }
 
+fn timers(encoder: &mut DescriptorEncoder<'_>, plugins: &[PluginStatus]) -> fmt::Result {
+    let all = || plugins.iter().flat_map(|plugin| plugin.timers.iter().map(move |timer| (plugin, timer)));
+    let ticks = all().flat_map(|(plugin, timer)| {
+        let outcomes = [("handled", timer.handled), ("rejected", timer.rejected), ("failed", timer.failed)];
+        outcomes.map(|(outcome, count)| {
+            let mut labels = with(plugin, "timer", &timer.timer);
+            labels.push(("outcome", outcome));
+            (labels, count)
+        })
+    });
+    counters(encoder, "gtm_host_ticks", "Ticks of timers that are done, by outcome", ticks)?;
+    let next = all().map(|(plugin, timer)| (with(plugin, "timer", &timer.timer), timer.next_seconds));
+    let help = "The time of the next tick, or of the one that is being delivered, in seconds since 1970";
+    gauges(encoder, "gtm_host_next_tick_timestamp_seconds", help, next.filter_map(known))?;
+    let last = all().map(|(plugin, timer)| (with(plugin, "timer", &timer.timer), timer.last_seconds));
+    let help = "The time of the last tick that is done, in seconds since 1970";
+    gauges(encoder, "gtm_host_last_tick_timestamp_seconds", help, last.filter_map(known))
+}
+
 fn waiting(encoder: &mut DescriptorEncoder<'_>, plugins: &[PluginStatus]) -> fmt::Result {
     let ops = each(plugins, |plugin| plugin.queued_ops);
     gauges(encoder, "gtm_host_queued_ops", "Ops that were read and are not done", ops)?;
@@ -231,7 +251,10 @@ fn reached(encoder: &mut DescriptorEncoder<'_>, plugins: &[PluginStatus]) -> fmt
     counters(encoder, "gtm_host_mails", "E-mails, by outcome", mails)?;
     let requests = sent(plugins, |plugin| plugin.usage.requests);
     let help = "HTTP requests of plugins, by outcome";
-    counters(encoder, "gtm_host_http_requests", help, requests)
+    counters(encoder, "gtm_host_http_requests", help, requests)?;
+    let connections = sent(plugins, |plugin| plugin.usage.connections);
+    let help = "TCP connections of plugins, by outcome: sent if they were made";
+    counters(encoder, "gtm_host_tcp_connections", help, connections)
 }
 
 /// Encodes the plugins' own metrics. Their name is a label, because two plugins may use one name for different things.

@@ -3,13 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use bytesize::ByteSize;
 use gtm_host::config::{Settings, file_name};
 use gtm_host::remedy::WithRemedy;
-use gtm_runtime::{ComponentKind, DeclaredSetting, Engine, LoadError, Plugin, SettingType};
+use gtm_runtime::{ComponentKind, DeclaredSetting, Engine, LoadError, Plugin, SettingType, Timer, seconds};
 use gtm_text::sanitize::{indented, line, quoted};
+use humantime::format_rfc3339_seconds;
 use serde_json::{Value, json};
 
 use super::arguments::{CheckArguments, Format};
@@ -113,6 +115,15 @@ impl CheckedPlugin {
         })
     }
 
+    /// Returns the timers, each with the next time at which it is due.
+    fn timers(&self) -> impl Iterator<Item = (&Timer, String)> {
+        let now = seconds(SystemTime::now());
+        self.plugin.timers().iter().map(move |timer| {
+            let next = timer.schedule.after(now).map(u64::from).unwrap_or_default();
+            (timer, format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(next)).to_string())
+        })
+    }
+
     /// Describes the settings that the plugin declares, one per line.
     fn settings(&self) -> String {
         self.plugin.settings().map_or("any".to_owned(), describe_settings)
@@ -130,10 +141,17 @@ impl CheckedPlugin {
             })
             .collect();
         if subscriptions.is_empty() {
-            subscriptions.push("everything".to_owned());
+            subscriptions.push(if self.plugin.handles_ops() { "everything" } else { "nothing" }.to_owned());
         }
         let subscriptions = subscriptions.join(LINE_START);
         let is_filter = self.plugin.kind() == ComponentKind::Filter;
+        let timers = self.timers().map(|(timer, next)| {
+            let Timer { name, schedule, missed } = timer;
+            let facts = format!("{name}: {schedule}, next {next}; missed ticks: {}", missed.name());
+            line(&facts).into_owned()
+        });
+        let timers = timers.collect::<Vec<_>>().join(LINE_START);
+        let timers = if timers.is_empty() { timers } else { format!("\n  timers         {timers}") };
         let asks = self.asks.iter().map(|(capability, granted)| match granted {
             _ if is_filter => format!("{capability}: never available in a filter"),
             // The words of some grants begin like this themselves.
@@ -153,7 +171,7 @@ impl CheckedPlugin {
         let what = if is_filter { "a filter for plugins" } else { "a plugin" };
         format!(
             "{path}: {what}\n  version        {version}, {size}\n  sha256         {digest}\n  contract       {contract}\n  \
-             settings       {}\n  subscribes to  {subscriptions}\n  asks for       {asks}\n  links          {wasi}",
+             settings       {}\n  subscribes to  {subscriptions}{timers}\n  asks for       {asks}\n  links          {wasi}",
             self.settings()
         )
     }
@@ -174,6 +192,11 @@ impl CheckedPlugin {
             "contract": self.plugin.contract().map(|version| version.to_string()),
             "settings": self.plugin.settings().map(|settings| settings.iter().map(setting).collect::<Vec<_>>()),
             "subscriptions": subscriptions,
+            "handlesOps": self.plugin.handles_ops(),
+            "timers": self.timers().map(|(timer, next)| {
+                let Timer { name, schedule, missed } = timer;
+                json!({ "name": name, "schedule": schedule.text(), "missed": missed.name(), "next": next })
+            }).collect::<Vec<_>>(),
             "handlesBatches": self.plugin.handles_batches(),
             "asks": self.asks.keys().collect::<Vec<_>>(),
             "granted": self.asks,

@@ -32,11 +32,12 @@ const CONTRACT_0_1: &[(&str, &str)] = contract_files!(
 );
 const CONTRACT_0_2: &[(&str, &str)] = contract_files!(
     "0.2": "config.wit", "extended-json.wit", "handlers.wit", "http.wit", "lifecycle.wit", "log.wit", "mail.wit",
-    "metrics.wit", "mongodb.wit", "state.wit", "types.wit", "world.wit",
+    "metrics.wit", "mongodb.wit", "schedule.wit", "state.wit", "types.wit", "world.wit",
 );
 
 /// The interfaces that a plugin of contract 0.2 may export.
-const EXPORTED_INTERFACES: [&str; 5] = ["lifecycle", "filter", "batch-filter", "handler", "batch-handler"];
+const EXPORTED_INTERFACES: [&str; 6] =
+    ["lifecycle", "filter", "batch-filter", "handler", "batch-handler", "schedule"];
 
 pub(super) fn run(arguments: &ComponentizeArguments) -> anyhow::Result<ExitCode> {
     let ComponentizeArguments { path, output, .. } = arguments;

@@ -93,7 +93,10 @@ fn shown_value(setting: &Setting, value: &Value) -> Value {
     }
 }
 
-/// Returns the value without passwords of URLs, and without the headers that the host adds to requests.
+/// The keys of the secrets in a grant: the headers that the host adds to requests, and the credentials with which it signs them.
+const SECRETS_OF_GRANTS: [&str; 4] = ["headers", "access_key", "secret_key", "session_token"];
+
+/// Returns the value without passwords of URLs, and without the secrets in grants.
 fn without_secrets(value: &Value) -> Value {
     match value {
         Value::String(words) => text(words),
@@ -102,7 +105,8 @@ fn without_secrets(value: &Value) -> Value {
             table
                 .iter()
                 .map(|(key, value)| {
-                    let value = if key == "headers" { hidden(value) } else { without_secrets(value) };
+                    let is_secret = SECRETS_OF_GRANTS.contains(&key.as_str());
+                    let value = if is_secret { hidden(value) } else { without_secrets(value) };
                     (key.clone(), value)
                 })
                 .collect(),
@@ -138,7 +142,9 @@ mod tests {
 
     const FILE: &str = "name = \"shop\"\n[source]\nuri = \"mongodb://ada:s3cret@h\"\n[admin]\ntoken = \"s3cret\"\n\
         [limits]\nmemory = \"1 MiB\"\n[plugins.x]\npath = \"x.wasm\"\nconfig.key = \"s3cret\"\n\
-        grants.http = [{ url = \"https://h\", headers = { authorization = \"s3cret\" } }]\n";
+        grants.http = [{ url = \"https://h\", headers = { authorization = \"s3cret\" } }, { url = \"https://a\", \
+        aws_sigv4 = { region = \"r\", service = \"es\", access_key = \"s3cret\", secret_key = \"s3cret\", \
+        session_token = \"s3cret\" } }]\n";
 
     fn settings(given: &[(&str, &str, Origin)]) -> (tempfile::TempDir, Settings) {
         let directory = tempfile::tempdir().unwrap();

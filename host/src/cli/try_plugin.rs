@@ -1,5 +1,7 @@
 //! `gtm-host try`: calls a plugin with ops, and shows the results and side effects. It performs no side effect.
 
+mod ticks;
+
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -43,6 +45,7 @@ pub(super) async fn run(
 async fn try_all(arguments: &TryArguments, settings: &Settings) -> anyhow::Result<ExitCode> {
     let mut ops = TryOps::of(arguments)?;
     let mut tried = Tried::load(arguments, settings).await?;
+    ticks::check(&ops.ticks, &tried.handle.current()).or_usage()?;
     let mut all_went_well = true;
     while let Some(some) = ops.next().await? {
         for op in some {
@@ -115,15 +118,17 @@ impl Tried {
 
     async fn outcome(&mut self, op: &Op) -> TryOutcome {
         let mut selection = self.handle.current().selection().clone();
-        if !selection.wants(op) {
-            return TryOutcome::Unwanted;
+        if !op.is_tick() {
+            if !selection.wants(op) {
+                return TryOutcome::Unwanted;
+            }
+            match Filter::new(&self.handle).call(op, 1).await {
+                Ok(true) => {}
+                Ok(false) => return TryOutcome::Unwanted,
+                Err(error) => return TryOutcome::Trapped(error),
+            }
         }
-        match Filter::new(&self.handle).call(op, 1).await {
-            Ok(true) => {}
-            Ok(false) => return TryOutcome::Unwanted,
-            Err(error) => return TryOutcome::Trapped(error),
-        }
-        let handled = match self.handler.handles_batches() {
+        let handled = match !op.is_tick() && self.handler.handles_batches() {
             true => {
                 self.handler.call_batch(&[(op, 1)]).await.map(|all| all.into_iter().next().unwrap_or(Ok(())))
             }
@@ -140,8 +145,8 @@ impl Tried {
                 TryOutcome::Failed(Failure::Retry { .. }) | TryOutcome::Trapped(_),
             ) => TryOutcome::Blocked(obstacle.reason),
             (MetObstacle { made_up: true, .. }, failed) => TryOutcome::Unknown(format!(
-                "the host made up an answer, and then the plugin returned {}: {}. help: pass the answer with --answer, or send requests that \
-                 only read with --allow-http-get",
+                "the host made up an answer or refused a connection, and then the plugin returned {}: {}. help: pass the answer of an HTTP \
+                 server with --answer, or send requests that only read with --allow-http-get",
                 failed.name(),
                 failed.reason().unwrap_or_default()
             )),
@@ -229,25 +234,28 @@ fn object(op: &Op, outcome: &TryOutcome, effects: &[Effect]) -> Vec<u8> {
     line
 }
 
-/// The ops for the plugin: those of files, then those of the command line.
+/// The ops for the plugin: those of files, then those of the command line, then ticks.
 struct TryOps {
     files: Option<FileSource>,
     typed: Option<Vec<Op>>,
+    ticks: Vec<Op>,
 }
 
 impl TryOps {
     fn of(arguments: &TryArguments) -> anyhow::Result<Self> {
         let (paths, typed) = (arguments.files.clone(), typed_ops(arguments).or_usage()?);
-        if paths.is_empty() && typed.is_empty() {
+        let ticks = ticks::ticks(&arguments.ticks).or_usage()?;
+        if paths.is_empty() && typed.is_empty() && ticks.is_empty() {
             bail_usage!(
-                "there is no op. help: pass one, as in --insert shop.orders '{{\"_id\":1}}', or a file with --op"
+                "there is no op. help: pass one, as in --insert shop.orders '{{\"_id\":1}}', a file with --op, or a timer with --tick"
             );
         }
         let files = match paths.is_empty() {
             true => None,
             false => Some(FileSource::open(paths, Selection::everything(), FileOptions::default())?),
         };
-        Ok(Self { files, typed: Some(typed) })
+        let typed = typed.into_iter().chain(ticks.iter().cloned()).collect();
+        Ok(Self { files, typed: Some(typed), ticks })
     }
 
     /// Returns the next ops. None: there are no more.

@@ -199,6 +199,8 @@ mod tests {
             "plugins.*.grants.http = [{ url = \"https://h\", private = VALUE }]",
             "plugins.*.grants.http = [{ url = \"https://h\", methods = VALUE }]",
             "plugins.*.grants.http = [{ url = \"https://h\", headers = VALUE }]",
+            "plugins.*.grants.http = [{ url = \"https://h\", aws_sigv4 = VALUE }]",
+            "plugins.*.grants.http = [{ url = \"https://h\", aws_sigv4 = { region = VALUE } }]",
             "plugins.*.grants.http = [VALUE]",
             "plugins.*.grants.dirs = [VALUE]",
             "plugins.*.grants.dirs = [{ host = VALUE, guest = \"/a\" }]",

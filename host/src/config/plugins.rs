@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 use gtm_delivery::{DeliveryPolicy, Ordering};
-use gtm_runtime::{ComponentDigest, ComponentKind, Grants, Limits, PluginSetup, Secret};
+use gtm_runtime::{ComponentDigest, ComponentKind, Grants, HttpGrant, Limits, PluginSetup, Secret};
 use gtm_source::Restart;
 use gtm_text::units::{at_least_one, maybe_size, maybe_size_or_zero, maybe_time};
 use serde::Deserialize;
@@ -91,6 +91,9 @@ pub struct LimitSettings {
     /// Bytes of the body of an HTTP request, and of that of a response.
     #[serde(deserialize_with = "maybe_size")]
     pub http_bytes: Option<ByteSize>,
+    /// Sockets that an instance may hold.
+    #[serde(deserialize_with = "at_least_one")]
+    pub tcp_sockets: Option<usize>,
     /// Values that it may keep as its state. 0: no limit.
     pub state_keys: Option<u64>,
     /// Bytes of its state, including the keys. 0: no limit.
@@ -111,8 +114,8 @@ impl Settings {
             ConfigValue::Secret(secret) => Some(secret),
             _ => None,
         });
-        let headers = all().flat_map(|plugin| &plugin.grants.http).flat_map(|grant| &grant.headers);
-        let secrets = config.chain(headers.map(|(_, secret)| secret)).filter_map(|secret| match secret {
+        let requests = all().flat_map(|plugin| &plugin.grants.http).flat_map(HttpGrant::secrets);
+        let secrets = config.chain(requests).filter_map(|secret| match secret {
             Secret::Env { env } => Some(env.as_str()),
             _ => None,
         });
@@ -134,6 +137,7 @@ impl LimitSettings {
             log_bytes: self.log_bytes.map_or(limits.log_bytes, |size| size.as_u64()),
             http_requests: self.http_requests.unwrap_or(limits.http_requests),
             http_bytes: self.http_bytes.map_or(limits.http_bytes, bytes),
+            tcp_sockets: self.tcp_sockets.unwrap_or(limits.tcp_sockets),
             state_keys: self.state_keys.unwrap_or(limits.state_keys),
             state_bytes: self.state_bytes.map_or(limits.state_bytes, |size| size.as_u64()),
             recycle_calls: self.recycle_calls.unwrap_or(limits.recycle_calls),
@@ -170,11 +174,8 @@ impl PluginSettings {
         for path in self.path.iter_mut().chain(&mut self.filters).chain(dirs) {
             *path = directory.join(&*path);
         }
-        let headers = self.grants.http.iter_mut().flat_map(|grant| &mut grant.headers);
-        headers
-            .map(|(_, secret)| secret)
-            .chain(secrets_of(&mut self.config))
-            .for_each(|secret| secret.resolve(directory));
+        let requests = self.grants.http.iter_mut().flat_map(HttpGrant::secrets_mut);
+        requests.chain(secrets_of(&mut self.config)).for_each(|secret| secret.resolve(directory));
     }
 }
 

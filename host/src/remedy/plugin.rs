@@ -32,20 +32,23 @@ fn words(remedy: &PluginRemedy<'_>) -> String {
         }
         PluginRemedy::Store => "give it a store, as in --store mongodb or --store file:DIR".to_owned(),
         PluginRemedy::Cluster => {
-            "run the plugin on a host that follows one, or with gtm-host try --uri URI, which only reads".to_owned()
+            "run the plugin on a host that follows one, or with gtm-host try --uri URI, which only reads"
+                .to_owned()
         }
-        PluginRemedy::PrivateAddress => {
-            "grant the server with http-private in place of http, or set private = true in its grant in gtm.toml".to_owned()
+        PluginRemedy::PrivateAddress { grant } => {
+            format!(
+                "grant the server with {grant}-private in place of {grant}, or set private = true in its grant in gtm.toml"
+            )
         }
         PluginRemedy::AllPaths { plugin, server } => format!(
             "send the path in its plain form, or grant all paths with {}",
             grant(plugin, &format!("http={server}"))
         ),
-        PluginRemedy::OwnAddress => {
-            "name another server in the request, or move the admin API with --admin".to_owned()
-        }
+        PluginRemedy::OwnAddress => "name another server, or move the admin API with --admin".to_owned(),
         PluginRemedy::Setting { plugin, name } => {
-            format!("pass --set {plugin}:{name}=VALUE, or set {name} under [plugins.{plugin}.config] in gtm.toml")
+            format!(
+                "pass --set {plugin}:{name}=VALUE, or set {name} under [plugins.{plugin}.config] in gtm.toml"
+            )
         }
         PluginRemedy::KnownSettings { known: [], .. } => "remove it: the plugin has no settings".to_owned(),
         PluginRemedy::KnownSettings { known, .. } => format!(

@@ -22,7 +22,7 @@ use super::fields::{StoredFields, VERSION};
 use super::letter_document::{self, Count, FoundLetter, LetterParts};
 use super::{
     Checkpoint, CheckpointKey, DeadLetter, DeadLetterFilter, KnownPlugin, LetterPage, StoreError,
-    StoredTotal, op_document,
+    StoredTotal, TimerKey, TimerProgress, op_document,
 };
 
 pub(super) const NAME: &str = "the store on the cluster";
@@ -38,6 +38,7 @@ pub(super) struct ClusterStore {
     letters: Collection<RawDocumentBuf>,
     parts: Collection<RawDocumentBuf>,
     snapshots: Collection<RawDocumentBuf>,
+    timers: Collection<RawDocumentBuf>,
     pub(super) states: Collection<RawDocumentBuf>,
     /// Whether the server removes expired values.
     pub(super) has_expiry: Arc<OnceCell<()>>,
@@ -57,6 +58,7 @@ impl ClusterStore {
             letters: database.collection("dead_letters"),
             parts: database.collection("dead_letter_parts"),
             snapshots: database.collection("snapshots"),
+            timers: database.collection("timers"),
             states: database.collection("state"),
             has_expiry: Arc::default(),
         }
@@ -297,6 +299,22 @@ impl ClusterStore {
     pub(super) async fn remove_snapshot_progress(&self, key: &CheckpointKey) -> Result<(), StoreError> {
         let filter = by_id(key)?;
         timed(async { self.snapshots.delete_one(filter).await }).await.map_err(error)?;
+        Ok(())
+    }
+
+    pub(super) async fn timer(&self, key: &TimerKey) -> Result<Option<TimerProgress>, StoreError> {
+        let found = find(&self.timers, rawdoc! { "_id": key.document() }).await?;
+        found.map(|document| TimerProgress::decode(&document, key, NAME)).transpose()
+    }
+
+    pub(super) async fn save_timer(
+        &self,
+        key: &TimerKey,
+        progress: &TimerProgress,
+    ) -> Result<(), StoreError> {
+        let document = progress.encode(key);
+        let replace = self.timers.replace_one(id_is(key.document())?, &document).upsert(true);
+        timed(async { replace.await }).await.map_err(error)?;
         Ok(())
     }
 }

@@ -18,7 +18,7 @@ use super::dead_letter::LetterMatcher;
 use super::letter_document::{self, Count, FoundLetter, whole};
 use super::{
     Checkpoint, CheckpointKey, DeadLetter, DeadLetterFilter, KnownPlugin, LetterPage, StoreError,
-    StoredTotal, op_document, state,
+    StoredTotal, TimerKey, TimerProgress, op_document, state,
 };
 use crate::own_files;
 
@@ -31,6 +31,7 @@ type TableKey = (&'static str, &'static str, Option<&'static str>);
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 const CHECKPOINTS: TableDefinition<'_, TableKey, &[u8]> = TableDefinition::new("checkpoints");
 const SNAPSHOTS: TableDefinition<'_, TableKey, &[u8]> = TableDefinition::new("snapshots");
+const TIMERS: TableDefinition<'_, (&str, &str, &str), &[u8]> = TableDefinition::new("timers");
 const LETTERS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("dead_letters");
 
 #[derive(Clone)]
@@ -315,6 +316,28 @@ impl DirectoryStore {
         })
         .await
     }
+
+    pub(super) async fn timer(&self, of: &TimerKey) -> Result<Option<TimerProgress>, StoreError> {
+        let of = of.clone();
+        self.with(move |database, name| {
+            let table = database.begin_read()?.open_table(TIMERS)?;
+            let TimerKey { pipeline, plugin, timer } = &of;
+            let Some(found) = table.get((&**pipeline, &**plugin, &**timer))? else { return Ok(None) };
+            Ok(Some(TimerProgress::decode(parse(found.value())?, &of, name)?))
+        })
+        .await
+    }
+
+    pub(super) async fn save_timer(&self, of: &TimerKey, progress: &TimerProgress) -> Result<(), StoreError> {
+        let (of, document) = (of.clone(), progress.encode(of));
+        self.with(move |database, _| {
+            let write = database.begin_write()?;
+            let TimerKey { pipeline, plugin, timer } = &of;
+            write.open_table(TIMERS)?.insert((&**pipeline, &**plugin, &**timer), document.as_bytes())?;
+            Ok(write.commit()?)
+        })
+        .await
+    }
 }
 
 /// Returns the error that others may change the store, if it is the cause.
@@ -346,6 +369,7 @@ fn prepare(database: &Database, file: &Path) -> Result<(), RedbFailure> {
         }
         write.open_table(CHECKPOINTS)?;
         write.open_table(SNAPSHOTS)?;
+        write.open_table(TIMERS)?;
         write.open_table(LETTERS)?;
         state::prepare(&write)?;
     }

@@ -1,5 +1,5 @@
-//! Stores what the host needs after a restart: checkpoints, dead letters, plugin state, the progress of snapshots, leases and lists of
-//! workers.
+//! Stores what the host needs after a restart: checkpoints, dead letters, plugin state, the progress of snapshots and timers, leases and
+//! lists of workers.
 //!
 //! A [`Store`] keeps the same documents on the cluster (`cluster`) or in a directory (`directory`). A document that is damaged or has a
 //! newer version is an error: it is neither skipped nor overwritten. [`lease`] decides which of two hosts with one name is active, and
@@ -20,6 +20,7 @@ mod progress;
 mod room;
 mod state;
 mod store;
+mod timer;
 mod workers;
 
 pub use checkpoint::{Checkpoint, CheckpointKey};
@@ -31,4 +32,5 @@ pub use own_files::ExposedFile;
 pub use room::{Room, StoreFull, StoredTotal};
 pub use state::{StateEntry, StateKey, StateQuery};
 pub use store::{KnownPlugin, Store};
+pub use timer::{TimerKey, TimerProgress};
 pub use workers::{Group, ListDocument, WorkersError};

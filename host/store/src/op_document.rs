@@ -11,11 +11,12 @@ use gtm_oplog::{Namespace, Op, OpPlace, Origin, Timestamp, Transaction};
 use super::StoreError;
 use super::fields::StoredFields;
 
-const ORIGINS: [(Origin, &str); 4] = [
+const ORIGINS: [(Origin, &str); 5] = [
     (Origin::Oplog, "oplog"),
     (Origin::ChangeStream, "change-stream"),
     (Origin::Snapshot, "snapshot"),
     (Origin::Replay, "replay"),
+    (Origin::Timer, "timer"),
 ];
 
 pub(super) fn encode(op: &Op) -> RawDocumentBuf {
@@ -89,7 +90,7 @@ pub(super) fn decode(fields: &StoredFields<'_>) -> Result<Op, StoreError> {
             .iter()
             .find(|(_, name)| *name == origin)
             .map(|(origin, _)| *origin)
-            .ok_or_else(|| fields.wrong("origin", "one of oplog, change-stream, snapshot, replay"))?,
+            .ok_or_else(|| fields.wrong("origin", "one of oplog, change-stream, snapshot, replay, timer"))?,
         operation_type: fields.text("operationType")?.parse().map_err(|error| fields.damaged(error))?,
         namespace: Arc::new(Namespace {
             database: fields.text("database")?.into(),

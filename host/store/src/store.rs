@@ -10,7 +10,7 @@ use crate::cluster::ClusterStore;
 use crate::directory::DirectoryStore;
 use crate::{
     Checkpoint, CheckpointKey, DeadLetter, DeadLetterFilter, LetterPage, StateEntry, StateKey, StateQuery,
-    StoreError, StoreKind, StoredTotal,
+    StoreError, StoreKind, StoredTotal, TimerKey, TimerProgress,
 };
 
 /// A plugin with a checkpoint or dead letters in a store.
@@ -231,6 +231,22 @@ impl Store {
     /// See [`StoreError`].
     pub async fn remove_snapshot_progress(&self, key: &CheckpointKey) -> Result<(), StoreError> {
         ask!(self, remove_snapshot_progress(key), ())
+    }
+
+    /// Returns the progress of a timer, if there is one.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn timer(&self, key: &TimerKey) -> Result<Option<TimerProgress>, StoreError> {
+        ask!(self, timer(key), None)
+    }
+
+    /// Stores the progress of a timer.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn save_timer(&self, key: &TimerKey, progress: &TimerProgress) -> Result<(), StoreError> {
+        ask!(self, save_timer(key, progress), ())
     }
 
     /// Returns the value that a plugin keeps under this key. A number is returned in decimal digits.

@@ -54,4 +54,5 @@ mod steering;
 mod stopping;
 mod store;
 mod swapping;
+mod timers;
 mod workers;

@@ -6,7 +6,7 @@ use bson::doc;
 use gtm_test_support::{Server, SmtpSink};
 
 use crate::log;
-use crate::support::{Database, Host, LIMIT, message, plugin};
+use crate::support::{Database, Host, LIMIT, message, namespace, plugin};
 
 /// `send_welcome_email` listens to `users.users`, which the tests that use it share: they look for
 /// their own addresses only.
@@ -142,7 +142,7 @@ async fn changes_reach_a_plugin_as_what_they_are() {
     things.drop().await.unwrap();
 
     assert_eq!(seen[0]["operationType"], "insert");
-    assert_eq!(seen[0]["ns"], format!("{}.things.of.many.parts", own.name));
+    assert_eq!(namespace(&seen[0]), format!("{}.things.of.many.parts", own.name));
     assert_eq!(seen[0]["documentKey"].to_string(), r#"{"_id":1}"#);
     assert_eq!(seen[0]["fullDocument"].to_string(), r#"{"_id":1,"a":1,"b":"ü"}"#);
     assert_eq!(seen[1]["operationType"], "update");
@@ -161,7 +161,7 @@ async fn changes_reach_a_plugin_as_what_they_are() {
     own.client.database(&own.name).drop().await.unwrap();
     let seen = host.printed(&own.name, 1);
     assert_eq!(seen[0]["operationType"], "dropDatabase");
-    assert_eq!(seen[0]["ns"], own.name);
+    assert_eq!(namespace(&seen[0]), own.name);
 }
 
 #[tokio::test]

@@ -35,10 +35,10 @@ fn insert(namespace: &str, document: Document) -> Document {
     doc! { "op": "i", "ns": namespace, "o": document, "ts": ts }
 }
 
-fn audit_log() -> PluginHandle {
+fn errand() -> PluginHandle {
     let engine = Engine::new(&gtm_test_support::target_dir().join("testbed/cache")).unwrap();
-    let setup = PluginSetup::new("audit_log", patient());
-    let loaded = Plugin::load(&engine, plugin("audit_log").as_ref(), &setup).unwrap();
+    let setup = PluginSetup::new("errand", patient());
+    let loaded = Plugin::load(&engine, plugin("errand").as_ref(), &setup).unwrap();
     PluginHandle::new(loaded, Services::default())
 }
 
@@ -49,7 +49,7 @@ async fn a_value_that_is_not_utf_8_is_rejected_by_the_plugin_that_decodes_it() {
     let key = RawDocumentBuf::try_from(doc! { "_id": 1 }).unwrap();
     assert_eq!(op.document_key.as_deref(), Some(key.as_bytes()), "what can be read is");
 
-    let plugin = audit_log();
+    let plugin = errand();
     assert_eq!(Filter::new(&plugin).call(op, 1).await, Ok(true));
     match Handler::new(&plugin).call(op, 1).await {
         Ok(Err(Failure::Reject { reason })) => assert!(reason.contains("Invalid UTF-8"), "{reason}"),

@@ -5,7 +5,7 @@ use bson::{Binary, Bson, Document, Timestamp, doc};
 use gtm_test_support::Server;
 
 use crate::log;
-use crate::support::{Database, Host, create_oplog, error_of, plugin};
+use crate::support::{Database, Host, create_oplog, error_of, namespace, op_id, plugin};
 
 /// A capped collection that entries are written to, and a host that tails it.
 struct Scene {
@@ -120,7 +120,7 @@ async fn entries_of_a_real_server_become_ops() {
         .iter()
         .map(|op| {
             let part = |name: &str| op.get(name).map(|value| value.to_string()).unwrap_or_default();
-            let [kind, ns] = ["operationType", "ns"].map(|name| op[name].as_str().unwrap());
+            let (kind, ns) = (op["operationType"].as_str().unwrap(), namespace(op));
             let ns = ns.strip_prefix(&scene.own.name).unwrap();
             format!("{kind} {ns} {} {}", part("documentKey"), part("fullDocument")).trim_end().to_owned()
         })
@@ -147,9 +147,9 @@ async fn entries_of_a_real_server_become_ops() {
             "dropDatabase",
         ]
     );
-    assert_eq!(seen[0]["id"], "1700000000.1.0");
+    assert_eq!(op_id(&seen[0]), "1700000000.1.0");
     let last = format!("1700000000.{}.0", scene.written);
-    assert_eq!(seen[16]["id"], last);
+    assert_eq!(op_id(&seen[16]), last);
 }
 
 #[tokio::test]

@@ -59,6 +59,9 @@ fn sets_filter_timeout(arguments: &[&str]) -> bool {
 const WORK: u64 = 800_000;
 const WORK_MILLISECONDS: u64 = 60;
 
+/// How many lines from either end of its log a host shows after a failed test.
+const SHOWN_LINES: usize = 30;
+
 /// A run of `gtm-host`.
 pub struct Host {
     process: Process,
@@ -164,8 +167,7 @@ impl Host {
         while ops.len() < count {
             let line = self.wait_until("an op", is_printed_op);
             let op: Value = serde_json::from_str(message(&line)).unwrap();
-            let namespace = op["ns"].as_str().unwrap();
-            if namespace.split('.').next() == Some(database) {
+            if op["ns"]["db"] == database {
                 ops.push(op);
             }
         }
@@ -246,8 +248,16 @@ impl Host {
         self.log.clear();
     }
 
+    /// The log, without its middle if it is long.
     fn shown(&self) -> String {
-        self.log.iter().map(|line| format!("{line}\n")).collect()
+        let ends = SHOWN_LINES..self.log.len().saturating_sub(SHOWN_LINES);
+        let line = |(n, line): (usize, &Value)| match line {
+            _ if n == ends.start && !ends.is_empty() => format!("({} lines)\n", ends.len()),
+            _ if ends.contains(&n) => String::new(),
+            Value::String(line) => format!("{line}\n"),
+            line => format!("{line}\n"),
+        };
+        self.log.iter().enumerate().map(line).collect()
     }
 }
 
@@ -256,8 +266,8 @@ impl Drop for Host {
     #[expect(clippy::print_stderr, reason = "for who reads why a test failed")]
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let rest: Vec<_> = self.lines.try_iter().collect();
-            eprintln!("the log of the host:\n{}{}", self.shown(), rest.join("\n"));
+            self.log.extend(self.lines.try_iter().map(Value::String));
+            eprintln!("the log of the host:\n{}", self.shown());
         }
     }
 }
@@ -297,6 +307,20 @@ pub fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
 /// Whether `print_ops` logged an op.
 fn is_printed_op(line: &Value) -> bool {
     line["plugin"] == "print_ops" && line["target"] == "plugin" && message(line).starts_with('{')
+}
+
+/// The namespace of an op that was printed: `database.collection`, or `database`.
+pub fn namespace(op: &Value) -> String {
+    let database = op["ns"]["db"].as_str().unwrap();
+    match op["ns"]["coll"].as_str() {
+        Some(collection) => format!("{database}.{collection}"),
+        None => database.to_owned(),
+    }
+}
+
+/// The id of an op that was printed.
+pub fn op_id(op: &Value) -> &str {
+    op["_id"]["_data"].as_str().unwrap()
 }
 
 /// What a line says.

@@ -20,6 +20,7 @@ const INTERFACES = {
   batchFilter: ["filter"],
   handler: ["handle"],
   batchHandler: ["handleBatch"],
+  schedule: ["timers"],
 };
 
 const SDK = fileURLToPath(new URL("../src/", import.meta.url));
@@ -33,7 +34,7 @@ export async function build(entry, output) {
   if (!existsSync(file)) throw new BuildError(`there is no file ${entry}`);
   const exported = await exportsOf(file);
   // A component that only filters ops runs before the filter of a plugin.
-  if (!["handle", "handleBatch", "filter"].some((name) => exported.includes(name))) {
+  if (!["handle", "handleBatch", "timers", "filter"].some((name) => exported.includes(name))) {
     throw new BuildError(`${entry} does not export handle: write \`export function handle(op) { … }\``);
   }
   const interfaces = Object.keys(INTERFACES).filter((name) => INTERFACES[name].some((one) => exported.includes(one)));

@@ -3,17 +3,19 @@
 import * as configHost from "#host/config";
 import * as host from "#host/log";
 import { run } from "#host/running";
-import { Reject, failure, isForeseen, isRefusal, refusal, shown } from "./errors.js";
+import { Reject, failure, isForeseen, isRefusal, refusal, shown, text } from "./errors.js";
 import { Op } from "./op.js";
 import { settled } from "./promise.js";
 import { declared, values } from "./settings.js";
 import { subscribed } from "./subscriptions.js";
+import { timed } from "./timers.js";
 
 /** @param plugin the module that its author wrote */
 export function component(plugin) {
-  const { filter: wants, handle: work, handleBatch: workAll, init: begin, settings, subscriptions } = plugin;
+  const { filter: wants, handle: work, handleBatch: workAll, init: begin, settings, subscriptions, timers } = plugin;
   // While the plugin is built: an error in a declaration ends the build.
   const known = declared(settings);
+  const clock = timed(timers);
   const fixed = typeof subscriptions === "function" ? undefined : subscribed(subscriptions);
 
   /** The values of the settings, which do not change during the life of an instance. */
@@ -48,7 +50,7 @@ export function component(plugin) {
     } catch (thrown) {
       // The contract has no error here. The host calls a filter that traps again, so the op is not lost.
       const { val } = failed(thrown);
-      throw Array.isArray(val) ? val[1] : val;
+      throw val.reason ?? val;
     }
   }
 
@@ -78,7 +80,24 @@ export function component(plugin) {
     }
   }
 
+  function declaredTimers() {
+    run();
+    return [...clock].map(([name, { schedule, missed }]) => ({ name, schedule: text(settled("schedule", () => schedule(config()))), missed }));
+  }
+
+  function tick({ timer: name, at, id, attempt }) {
+    run();
+    try {
+      const timer = clock.get(name);
+      if (timer === undefined) throw new Reject(`this version has no timer ${name}`);
+      settled("tick", () => timer.tick({ timer: name, at: new Date(Number(at)), id, attempt }, config()));
+    } catch (thrown) {
+      throw failed(thrown);
+    }
+  }
+
   return {
+    schedule: { timers: declaredTimers, tick },
     lifecycle: { settings: () => known, init },
     filter: { filter },
     batchFilter: { filter: filterAll },

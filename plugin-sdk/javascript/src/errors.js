@@ -65,7 +65,7 @@ export function failure(thrown) {
   const reason = whole(thrown);
   const passes = thrown instanceof Retry || PASSING.includes(thrown.kind);
   if (!passes) return { tag: "reject", val: reason };
-  return thrown.after === undefined ? { tag: "retry", val: reason } : { tag: "retry-after", val: [thrown.after, reason] };
+  return thrown.after === undefined ? { tag: "retry", val: reason } : { tag: "retry-after", val: { delay: thrown.after, reason } };
 }
 
 /** Returns why `init` refuses its settings: the text alone of an `Error`, which says it to a user; more of any other type, which is a bug. */

@@ -1,8 +1,8 @@
 /**
  * Write gtm-host plugins in JavaScript and TypeScript: your own code, in a sandbox, on every change in MongoDB.
  *
- * A plugin is a module that exports `handle` or `handleBatch`, and optionally `filter`, `settings`, `init` and `subscriptions`: see
- * {@link Plugin}.
+ * A plugin is a module that exports `handle`, `handleBatch` or `timers`, and optionally `filter`, `settings`, `init` and `subscriptions`:
+ * see {@link Plugin}.
  *
  * @example
  * import { mail } from "gtm-plugin";
@@ -44,6 +44,28 @@ export interface Subscription {
   operationTypes?: OperationType[];
 }
 
+/** One time at which a timer is due. */
+export interface Tick {
+  /** The name of the timer. */
+  timer: string;
+  /** The time at which it is due. The host delivers the tick then or later. */
+  at: Date;
+  /** The same each time this tick is delivered, by any host: an idempotency key. */
+  id: string;
+  /** 1, then 2, 3, … */
+  attempt: number;
+}
+
+/** A timer of a plugin. */
+export interface Timer<C = any> {
+  /** When it is due, in UTC: an interval such as `10m`, or a cron expression. It may depend on the settings. */
+  schedule: string | ((config: C) => string);
+  /** What the host does with ticks that it could not deliver at their time. By default `once`: it delivers the last of them. */
+  missed?: "skip" | "once" | "each";
+  /** Does the work, on one host. What it throws decides about the tick as about an op. */
+  tick(tick: Tick, config: C): void | Promise<void>;
+}
+
 /** The outcome of an op of a batch: nothing if it was handled, or the error that says why it was not. */
 export type Outcome = undefined | null | void | Retry | Reject | Error;
 
@@ -76,4 +98,6 @@ export interface Plugin<C = any> {
    * handled. The host calls it instead of `handle`. From the first retry on, the host delivers all ops of the call again.
    */
   handleBatch?(ops: Op[], config: C): Outcome[] | void | Promise<Outcome[] | void>;
+  /** The work at set times, by the names of its timers. A plugin with timers and without `handle` gets no ops. */
+  timers?: Readonly<Record<string, Timer<C>>>;
 }

@@ -114,6 +114,12 @@ export class Op {
    * Numbers beyond 2⁵³ lose their last digits.
    */
   json<T = Document>(): T;
+  /**
+   * The op as one line of Extended JSON with the names of MongoDB's change events, as `gtm-host tail` prints it: `_id` (`{_data}`, with the
+   * op's id), `operationType`, `clusterTime`, `wallTime`, `ns`, its documents, `transaction` and `origin`. It is the same for each attempt.
+   * Relaxed, or canonical with the type of each value.
+   */
+  toChangeEvent(options?: { canonical?: boolean }): string;
   /** The document before the change, where the server keeps it. */
   documentBeforeChange<T = Document>(options?: DecodeOptions): T;
   rawDocumentBeforeChange(): Uint8Array;

@@ -14,6 +14,18 @@ export const DOCUMENT = { bsonRegExp: true };
 /** The operation types of the contract that are written otherwise in MongoDB's change events. */
 const EVENTS = { "drop-database": "dropDatabase", "create-indexes": "createIndexes", "drop-indexes": "dropIndexes" };
 
+/** The documents of an op, in their order in a change event. */
+const DOCUMENTS = ["documentKey", "fullDocument", "fullDocumentBeforeChange", "updateDescription", "command"];
+
+/** The first millisecond of the year 10000. */
+const YEAR_10000 = 253_402_300_800_000;
+
+/** A date as Extended JSON has it: as text if it is relaxed and of the years 1970 to 9999. */
+function dateOf(millis, canonical) {
+  if (canonical || millis < 0 || millis >= YEAR_10000) return { $numberLong: String(millis) };
+  return new Date(millis).toISOString().replace(".000Z", "Z");
+}
+
 export class Op {
   #contract;
   #decoded = new Map();
@@ -138,6 +150,27 @@ export class Op {
 
   json() {
     return JSON.parse(extendedJson.relaxed(this.rawDocument()));
+  }
+
+  toChangeEvent({ canonical = false } = {}) {
+    const { id, database, collection, timestamp, wallTime, transaction, origin } = this.#contract;
+    const head = { _id: { _data: id }, operationType: this.operationType };
+    const { time, increment } = timestamp;
+    if (time !== 0 || increment !== 0) head.clusterTime = { $timestamp: { t: time, i: increment } };
+    if (wallTime != null) head.wallTime = { $date: dateOf(Number(wallTime), canonical) };
+    head.ns = collection ? { db: database, coll: collection } : { db: database };
+    const write = canonical ? extendedJson.canonical : extendedJson.relaxed;
+    let event = JSON.stringify(head).slice(0, -1);
+    // One by one: together they may be larger than the host converts in one call.
+    for (const part of DOCUMENTS) {
+      if (this.#contract[part] != null) event += `,"${part}":${write(this.#contract[part])}`;
+    }
+    const tail = { origin };
+    if (transaction != null) {
+      const index = canonical ? { $numberLong: String(transaction.index) } : transaction.index;
+      return `${event},${JSON.stringify({ transaction: { id: transaction.id, index }, ...tail }).slice(1)}`;
+    }
+    return `${event},${JSON.stringify(tail).slice(1)}`;
   }
 
   /** Decodes once, however often it is asked for; anew where options are given. */

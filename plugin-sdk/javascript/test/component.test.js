@@ -116,13 +116,31 @@ test("subscriptions are those of the contract", () => {
   assert.throws(() => component(wrong), /inserts is not an operation type/);
 });
 
+test("a timer has a schedule and a function", () => {
+  const at = 1769860800000n;
+  const ticked = (tick) => called({ timers: { morning: { schedule: "1h", tick } } }, "schedule.tick", { timer: "morning", at, id: "x", attempt: 2 });
+  const seen = [];
+  assert.equal(ticked((tick, config) => void seen.push(tick, config)), undefined);
+  assert.deepEqual(seen[0], { timer: "morning", at: new Date("2026-01-31T12:00:00Z"), id: "x", attempt: 2 });
+  assert.deepEqual(ticked(thrower(new Reject("never"))).thrown, { tag: "reject", val: "never" });
+  const tick = () => {};
+  const timers = { a: { schedule: ({ wait }) => `${wait}ms`, missed: "each", tick }, b: { schedule: "@daily", tick } };
+  assert.deepEqual(called({ timers }, "schedule.timers"), [
+    { name: "a", schedule: "10000ms", missed: "each" },
+    { name: "b", schedule: "@daily", missed: "once" },
+  ]);
+  assert.match(called({ timers }, "schedule.tick", { timer: "c", at, id: "x", attempt: 1 }).thrown.val, /has no timer c/);
+  assert.throws(() => component({ timers: { a: { tick } } }), /the timer a has no schedule/);
+  assert.throws(() => component({ timers: { a: { schedule: "1h", missed: "all", tick } } }), /must have one of skip, once, each/);
+});
+
 test("a failure says how long to wait", () => {
   const failed = (thrown) => handled(thrower(thrown)).thrown;
-  assert.deepEqual(failed(new Retry("busy", { after: 1500.2 })), { tag: "retry-after", val: [1501, "busy"] });
-  assert.deepEqual(failed(new Retry("busy", { after: 0 })), { tag: "retry-after", val: [0, "busy"] });
+  assert.deepEqual(failed(new Retry("busy", { after: 1500.2 })), { tag: "retry-after", val: { delay: 1501, reason: "busy" } });
+  assert.deepEqual(failed(new Retry("busy", { after: 0 })), { tag: "retry-after", val: { delay: 0, reason: "busy" } });
   const cause = new TypeError("x");
-  assert.deepEqual(failed(new Retry("busy", { after: 1, cause })), { tag: "retry-after", val: [1, "busy: TypeError: x"] });
-  assert.deepEqual(failed(new HttpError("unavailable", "503", { after: 2000 })), { tag: "retry-after", val: [2000, "503"] });
+  assert.deepEqual(failed(new Retry("busy", { after: 1, cause })), { tag: "retry-after", val: { delay: 1, reason: "busy: TypeError: x" } });
+  assert.deepEqual(failed(new HttpError("unavailable", "503", { after: 2000 })), { tag: "retry-after", val: { delay: 2000, reason: "503" } });
   assert.deepEqual(called({ filter: thrower(new Retry("busy", { after: 5 })) }, "filter.filter", OP), { thrown: "busy" });
   assert.throws(() => new Retry("busy", { after: -1 }), /after is -1/);
 });

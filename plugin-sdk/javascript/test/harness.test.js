@@ -136,6 +136,19 @@ test("a request has a time-out and an idempotency key", async () => {
   assert.deepEqual([requests[0].timeout, requests[0].headers], [500, { "Idempotency-Key": op.id }]);
 });
 
+test("a timer ticks", async () => {
+  const tick = ({ timer, at }, { n }) => {
+    log.info(`${timer} ${at.toISOString()} ${n}`);
+    if (at.getUTCMinutes() > 0) throw new Reject("not now");
+  };
+  const harness = new Harness({ timers: { chime: { schedule: "1h", tick } } }, { config: { n: 5 } });
+  const { log: lines, outcome } = await harness.tick("chime", new Date("2026-01-31T12:00:00Z"));
+  assert.deepEqual([lines[0].message, outcome], ["chime 2026-01-31T12:00:00.000Z 5", { kind: "ok" }]);
+  const late = await harness.tick("chime", new Date("2026-01-31T12:01:00Z"));
+  assert.deepEqual(late.outcome, { kind: "reject", reason: "not now" });
+  await assert.rejects(harness.tick("gong"), /has no timer gong/);
+});
+
 test("an update has its description", async () => {
   const changed = update("app.users", { _id: 1, n: 2 }, { updatedFields: { n: 2 } });
   const handle = (op) => log.info(JSON.stringify(op.updateDescription()));
@@ -155,7 +168,7 @@ test("state has numbers, pages and times to live", async () => {
     const [{ timeToLive }] = state.list("a");
     assert.ok(timeToLive > 50_000 && timeToLive <= 60_000);
     assert.equal(state.list("n")[0].timeToLive, undefined);
-    assert.deepEqual(state.quota(), { keys: 2, maxKeys: 0, bytes: 5, maxBytes: 0 });
+    assert.deepEqual(state.quota(), { keys: 2, maxKeys: 100_000, bytes: 5, maxBytes: 256 * 2 ** 20 });
     assert.throws(() => state.increment("n", 0.5), RangeError);
     state.set("a", "text");
     state.increment("a");

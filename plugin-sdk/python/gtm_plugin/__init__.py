@@ -25,15 +25,15 @@ from typing import TYPE_CHECKING, Any
 from ._settings import Size, setting, settings
 from .errors import CapabilityError, Conflict, DecodeError, Failure, Invalid, NotGranted, Reject, Rejected, Retry, TooLarge, Unavailable
 from .op import Op, Timestamp, Transaction
-from .registry import Subscription, batch_handler, filter, handler, init, subscriptions
+from .registry import Subscription, Tick, batch_handler, filter, handler, init, subscriptions, timer
 
 if TYPE_CHECKING:
     from . import config, extended_json, http, log, mail, metrics, mongodb, state
 
 __all__ = [
     "CapabilityError", "Conflict", "DecodeError", "Failure", "Invalid", "NotGranted", "Op", "Reject", "Rejected", "Retry", "Size",
-    "Subscription", "Timestamp", "TooLarge", "Transaction", "Unavailable", "batch_handler", "config", "extended_json", "filter",
-    "handler", "http", "init", "log", "mail", "metrics", "mongodb", "setting", "settings", "state", "subscriptions",
+    "Subscription", "Tick", "Timestamp", "TooLarge", "Transaction", "Unavailable", "batch_handler", "config", "extended_json", "filter",
+    "handler", "http", "init", "log", "mail", "metrics", "mongodb", "setting", "settings", "state", "subscriptions", "timer",
 ]
 
 # Loaded when a plugin names them, so that it asks for these capabilities alone.

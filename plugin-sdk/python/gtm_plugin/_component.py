@@ -5,24 +5,28 @@ from __future__ import annotations
 import os
 import random
 import sys
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any, NoReturn
 
 from bson.objectid import ObjectId
 from componentize_py_types import Err, Ok
 from wit_world.imports import types
 
+# The plugin may not export them.
 try:
     from wit_world.exports import lifecycle
 except ImportError:
-    # The plugin does not export it.
+    pass
+try:
+    from wit_world.exports import schedule
+except ImportError:
     pass
 
 from . import _host, _trace, log
 from ._settings import Declared
 from .errors import Failure, Reject, Retry
 from .op import Op, Timestamp, Transaction
-from .registry import OPERATIONS, registry
+from .registry import OPERATIONS, Tick, registry
 
 TYPES = dict(zip(types.OperationType, OPERATIONS))
 KINDS = {name: kind for kind, name in TYPES.items()}
@@ -65,7 +69,7 @@ def _failed(error: BaseException) -> Any:
         return types.Failure_Reject(reason)
     if isinstance(error, Retry) and error.after is not None:
         # Rounded up, so that the host does not come too soon.
-        return types.Failure_RetryAfter((-(-error.after // timedelta(milliseconds=1)), reason))
+        return types.Failure_RetryAfter(types.DelayedRetry(-(-error.after // timedelta(milliseconds=1)), reason))
     return types.Failure_Retry(reason)
 
 
@@ -147,3 +151,26 @@ class BatchHandler:
         except BaseException as error:
             failure = _failed(error)
             return [Err(failure) for _ in ops]
+
+
+class Schedule:
+    def timers(self) -> list[Any]:
+        try:
+            settings = _settings()
+            return [
+                schedule.Timer(name, timer.schedule(settings), schedule.MissedTicks[timer.missed.upper()])
+                for name, timer in registry.timers.items()
+            ]
+        except BaseException as error:
+            log.error(_trace.formatted(error))
+            _end(error)
+
+    def tick(self, tick: Any) -> None:
+        try:
+            timer = registry.timers.get(tick.timer)
+            if timer is None:
+                raise Reject(f"this version has no timer {tick.timer}")
+            at = datetime.fromtimestamp(tick.at / 1000, timezone.utc)
+            timer.function(Tick(tick.timer, at, tick.id, tick.attempt), _settings())
+        except BaseException as error:
+            raise Err(_failed(error)) from None

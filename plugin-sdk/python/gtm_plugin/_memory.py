@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import bson
 from bson import json_util
 
-from .errors import Invalid, NotGranted
+from .errors import Invalid, NotGranted, TooLarge, Unavailable
 
 
 class Request(NamedTuple):
@@ -49,6 +50,8 @@ class Host:
     state: dict[str, bytes] = field(default_factory=dict)
     ends: dict[str, float] = field(default_factory=dict)
     """The times at which values of the state end."""
+    state_quota: tuple[int, int] = (100_000, 256 << 20)
+    """The maximum number of keys, and of the bytes of keys and values. 0: no limit."""
     effects: Effects = field(default_factory=Effects)
     is_handling: bool = True
 
@@ -76,11 +79,21 @@ def all_config() -> dict[str, str]:
 
 
 def encode_json(document: bytes) -> str:
-    return json_util.dumps(bson.decode(document), json_options=json_util.RELAXED_JSON_OPTIONS)
+    return _json(document, json_util.RELAXED_JSON_OPTIONS)
 
 
 def encode_canonical_json(document: bytes) -> str:
-    return json_util.dumps(bson.decode(document), json_options=json_util.CANONICAL_JSON_OPTIONS)
+    return _json(document, json_util.CANONICAL_JSON_OPTIONS)
+
+
+def _json(document: bytes, options: json_util.JSONOptions) -> str:
+    """Returns a document on one line, as the host writes it."""
+    try:
+        decoded = bson.decode(document)
+    # Bytes that are not BSON raise whatever the decoder comes upon.
+    except Exception as error:
+        raise Invalid(f"not valid BSON: {error}") from error
+    return json_util.dumps(decoded, json_options=options, ensure_ascii=False, separators=(",", ":"))
 
 
 def decode_json(text: str) -> bytes:
@@ -127,13 +140,42 @@ def _kept() -> Host:
     return host
 
 
+# The limits of the host.
+_MAX_KEY_BYTES = 512
+_MAX_VALUE_BYTES = 1 << 20
+_MAX_PAGE_ENTRIES = 1000
+
+
+def _checked(key: str, value: bytes = b"") -> None:
+    length = len(key.encode())
+    if not 1 <= length <= _MAX_KEY_BYTES:
+        raise Invalid(f"a key has 1 to {_MAX_KEY_BYTES} bytes, and this one {length}")
+    if len(value) > _MAX_VALUE_BYTES:
+        raise TooLarge(f"a value has at most {_MAX_VALUE_BYTES} bytes, and this one {len(value)}")
+
+
+def _store(host: Host, key: str, value: bytes) -> None:
+    """Stores a value if the quota has room for it."""
+    former = host.state.get(key)
+    keys, _, size, _ = state_quota()
+    max_keys, max_bytes = host.state_quota
+    room = len(value) if former is None else len(value) - len(former)
+    size += room + (len(key.encode()) if former is None else 0)
+    is_over = 0 < max_keys < keys + (former is None) or 0 < max_bytes < size
+    if is_over and (former is None or room > 0):
+        raise Unavailable("the plugin keeps as much state as it may")
+    host.state[key] = value
+
+
 def get_state(key: str) -> bytes | None:
+    _checked(key)
     return _kept().state.get(key)
 
 
 def set_state(key: str, value: bytes, time_to_live: int | None) -> None:
+    _checked(key, value)
     host = _kept()
-    host.state[key] = value
+    _store(host, key, value)
     host.ends.pop(key, None)
     _end(host, key, time_to_live)
 
@@ -144,12 +186,14 @@ def _end(host: Host, key: str, time_to_live: int | None) -> None:
 
 
 def delete_state(key: str) -> None:
+    _checked(key)
     host = _kept()
     host.state.pop(key, None)
     host.ends.pop(key, None)
 
 
 def swap_state(key: str, expected: bytes | None, value: bytes, time_to_live: int | None) -> bool:
+    _checked(key, value)
     if _kept().state.get(key) != expected:
         return False
     set_state(key, value, time_to_live)
@@ -157,27 +201,38 @@ def swap_state(key: str, expected: bytes | None, value: bytes, time_to_live: int
 
 
 def increment_state(key: str, by: int, time_to_live: int | None) -> int:
+    _checked(key)
     host = _kept()
     try:
         total = int(host.state.get(key, b"0")) + by
     except ValueError:
         raise Invalid(f"the value of {key} is not a number") from None
-    host.state[key] = str(total).encode()
+    if not -(2**63) <= total < 2**63:
+        raise Invalid("the sum does not fit")
+    _store(host, key, str(total).encode())
     _end(host, key, time_to_live)
     return total
 
 
 def list_state(prefix: str, after: str | None, limit: int) -> list[tuple[str, bytes, int | None]]:
     host = _kept()
+    if limit < 1:
+        raise Invalid("a page has at least 1 entry, and the limit is 0")
+    for text in (prefix, after or ""):
+        if len(text.encode()) > _MAX_KEY_BYTES:
+            raise Invalid(f"a key has at most {_MAX_KEY_BYTES} bytes, and prefix or after has {len(text.encode())}")
     keys = sorted((key for key in host.state if key.startswith(prefix)), key=str.encode)
-    keys = [key for key in keys if after is None or key.encode() > after.encode()][: min(limit, 1000)]
+    keys = [key for key in keys if after is None or key.encode() > after.encode()][: min(limit, _MAX_PAGE_ENTRIES)]
+    sizes = accumulate(len(key.encode()) + len(host.state[key]) for key in keys)
+    keys = [key for at, (key, size) in enumerate(zip(keys, sizes)) if at == 0 or size <= _MAX_VALUE_BYTES]
     rest = {key: int((end - time.monotonic()) * 1000) for key, end in host.ends.items()}
     return [(key, host.state[key], rest.get(key)) for key in keys]
 
 
 def state_quota() -> tuple[int, int, int, int]:
-    state = _kept().state
-    return len(state), 0, sum(len(key.encode()) + len(value) for key, value in state.items()), 0
+    host = _kept()
+    max_keys, max_bytes = host.state_quota
+    return len(host.state), max_keys, sum(len(key.encode()) + len(value) for key, value in host.state.items()), max_bytes
 
 
 def find(

@@ -31,6 +31,7 @@ def exports() -> dict[str, str]:
         "batch-filter": registry.filter,
         "handler": registry.handler,
         "batch-handler": registry.batch_handler,
+        "schedule": registry.timers or None,
     }
     return {name: name.title().replace("-", "") for name, function in has.items() if function is not None}
 

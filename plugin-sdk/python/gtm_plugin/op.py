@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any, TypeVar
@@ -120,6 +121,32 @@ class Op:
         """The document after the change as canonical Extended JSON, with types that Python has none for."""
         return extended_json.encode_canonical(self._there("document", self.raw_document))
 
+    def to_change_event(self, *, canonical: bool = False) -> str:
+        """The op as one line of Extended JSON with the names of MongoDB's change events, as ``gtm-host tail`` prints it.
+
+        It is the same for each attempt. If it is canonical, it has the type of each value.
+        """
+        head: dict[str, Any] = {"_id": {"_data": self.id}, "operationType": self.operation_type}
+        if (self.timestamp.time, self.timestamp.increment) != (0, 0):
+            head["clusterTime"] = {"$timestamp": {"t": self.timestamp.time, "i": self.timestamp.increment}}
+        if self.wall_time_ms is not None:
+            head["wallTime"] = {"$date": _date(self.wall_time_ms, canonical)}
+        head["ns"] = {"db": self.database, "coll": self.collection} if self.collection else {"db": self.database}
+        write = extended_json.encode_canonical if canonical else extended_json.encode
+        # One by one: together they may be larger than the host converts in one call.
+        parts = [
+            ("documentKey", self.raw_document_key), ("fullDocument", self.raw_document),
+            ("fullDocumentBeforeChange", self.raw_document_before_change), ("updateDescription", self.raw_update_description),
+            ("command", self.raw_command),
+        ]
+        documents = [f'"{name}":{write(raw)}' for name, raw in parts if raw is not None]
+        tail: dict[str, Any] = {}
+        if self.transaction is not None:
+            index = self.transaction.index
+            tail["transaction"] = {"id": self.transaction.id, "index": {"$numberLong": str(index)} if canonical else index}
+        tail["origin"] = self.origin
+        return ",".join([_json(head)[:-1], *documents, _json(tail)[1:]])
+
     def _there(self, what: str, raw: bytes | None) -> bytes:
         if raw is None:
             raise DecodeError(f"this op has no {what}")
@@ -134,3 +161,20 @@ class Op:
             except Exception as error:
                 raise DecodeError(f"the {what} cannot be decoded: {error}") from error
         return self._decoded[what]
+
+
+# The first millisecond of the year 10000.
+_YEAR_10000 = 253_402_300_800_000
+
+
+def _date(millis: int, canonical: bool) -> Any:
+    """A date as Extended JSON has it: as text if it is relaxed and of the years 1970 to 9999."""
+    if canonical or not 0 <= millis < _YEAR_10000:
+        return {"$numberLong": str(millis)}
+    seconds, rest = divmod(millis, 1000)
+    text = datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
+    return f"{text}.{rest:03}Z" if rest else f"{text}Z"
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -6,6 +6,7 @@ import builtins
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar, Union, overload
 
 if TYPE_CHECKING:
@@ -39,6 +40,30 @@ class Subscription:
         object.__setattr__(self, "operations", tuple(operations))
 
 
+MISSED = ("skip", "once", "each")
+
+
+@dataclass(frozen=True)
+class Tick:
+    """One time at which a timer is due."""
+
+    timer: str
+    at: datetime
+    """The time at which it is due, in UTC. The host delivers the tick then or later."""
+    id: str
+    """The same each time this tick is delivered, by any host: an idempotency key."""
+    attempt: int = 1
+
+
+@dataclass(frozen=True)
+class Timer:
+    """A timer, and the function that does its work."""
+
+    schedule: Callable[[Any], str]
+    missed: str
+    function: Callable[[Tick, Any], None]
+
+
 class Registry:
     """The functions of the one plugin in a component. Each takes the settings as its last argument."""
 
@@ -49,6 +74,7 @@ class Registry:
         self.handler: Callable[[Any, Any], None] | None = None
         self.batch_handler: Callable[[Any, Any], Any] | None = None
         self.subscriptions: Callable[[Any], Sequence[Subscription]] | None = None
+        self.timers: dict[str, Timer] = {}
 
     def values(self, texts: Mapping[str, str]) -> Any:
         """Returns the settings with these values: an instance of the class that declares them, or the texts if there is none."""
@@ -110,6 +136,26 @@ def batch_handler(*, namespace: Names = None, operation: Names = None) -> Callab
 def batch_handler(function: F | None = None, *, namespace: Names = None, operation: Names = None) -> Any:
     """Handles several ops per call, and returns None or a Retry or Reject for each, in their order."""
     return _named("batch_handler", function, namespace, operation)
+
+
+def timer(name: str, schedule: str | Callable[..., str], *, missed: str = "once") -> Callable[[F], F]:
+    """Does the work of a timer, on one host: ``@timer("digest", "0 6 * * *")`` before ``def send(tick: Tick) -> None``.
+
+    The schedule is in UTC: an interval such as ``10m``, or a cron expression. It may depend on the settings:
+    ``@timer("digest", lambda settings: settings.schedule)``. ``missed`` says what the host does with ticks that it could not deliver at
+    their time: ``skip``, ``once`` (it delivers the last of them) or ``each``.
+    """
+    if missed not in MISSED:
+        raise ValueError(f"{missed!r} does not say what to do with missed ticks: use one of {', '.join(MISSED)}")
+    if name in registry.timers:
+        raise ValueError(f"there are two timers {name!r}")
+
+    def register(function: F) -> F:
+        scheduled = taking(schedule) if callable(schedule) else lambda settings: schedule
+        registry.timers[name] = Timer(scheduled, missed, taking(function))
+        return function
+
+    return register
 
 
 def _named(kind: str, function: F | None, namespace: Any, operation: Any) -> Any:

@@ -4,8 +4,8 @@ from email.utils import format_datetime
 from typing import Any
 
 from gtm_plugin import (
-    CapabilityError, Conflict, Invalid, NotGranted, Op, Reject, Rejected, Retry, TooLarge, Unavailable, batch_handler, filter, handler,
-    http, log, mail, metrics, state,
+    CapabilityError, Conflict, Invalid, NotGranted, Op, Reject, Rejected, Retry, Tick, TooLarge, Unavailable, batch_handler, filter,
+    handler, http, log, mail, metrics, state, timer,
 )
 from gtm_plugin.mongodb import Collection
 from gtm_plugin.registry import registry
@@ -102,6 +102,25 @@ class Harnesses(unittest.TestCase):
         batch_handler(lambda ops: [])
         self.assertIn("the batch handler returns 0 outcomes for 1 ops", str(Harness().run_batch([OP]).outcomes[0]))
 
+    def test_a_timer_ticks(self) -> None:
+        @timer("chime", lambda settings: settings["schedule"])
+        def chime(tick: Tick) -> None:
+            log.info(f"{tick.timer} {tick.at.isoformat()} {tick.id}")
+            if tick.at.minute:
+                raise Reject("not now")
+
+        harness = Harness(config={"schedule": "1h"})
+        self.assertEqual(harness.schedules(), {"chime": "1h"})
+        run = harness.tick("chime", datetime(2026, 1, 31, 12, tzinfo=timezone.utc))
+        self.assertTrue(run.handled)
+        self.assertEqual(run.log, [("info", "chime 2026-01-31T12:00:00+00:00 1769860800.0.tick-chime")])
+        failure = harness.tick("chime", datetime(2026, 1, 31, 12, 1, tzinfo=timezone.utc)).failure
+        self.assertEqual((type(failure), str(failure)), (Reject, "not now"))
+        with self.assertRaisesRegex(ValueError, "two timers 'chime'"):
+            timer("chime", "1h")
+        with self.assertRaisesRegex(ValueError, "use one of skip, once, each"):
+            timer("other", "1h", missed="all")
+
     def test_an_update_has_its_description(self) -> None:
         changed = update("app.users", {"_id": 1, "n": 2}, {"updatedFields": {"n": 2}}, attempt=3)
         self.assertEqual((changed.update_description(), changed.attempt), ({"updatedFields": {"n": 2}}, 3))
@@ -118,7 +137,7 @@ class Harnesses(unittest.TestCase):
             first, last = state.list()
             self.assertTrue(timedelta(seconds=50) < first.time_to_live <= timedelta(minutes=1))  # type: ignore[operator]
             self.assertIsNone(last.time_to_live)
-            self.assertEqual(state.quota(), state.Quota(2, 0, 5, 0))
+            self.assertEqual(state.quota(), state.Quota(2, 100_000, 5, 256 << 20))
             state.set("a", b"text")
             state.increment("a")
 

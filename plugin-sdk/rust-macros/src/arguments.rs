@@ -27,6 +27,8 @@ pub(crate) struct Arguments {
     operations: Vec<Ident>,
     batch: bool,
     filter: bool,
+    schedule: bool,
+    schedule_only: bool,
     settings: Option<Type>,
 }
 
@@ -44,6 +46,28 @@ impl Arguments {
     /// Returns whether it only filters ops, for other plugins.
     pub(crate) fn filter(&self) -> bool {
         self.filter
+    }
+
+    /// Returns whether the plugin works at set times, too.
+    pub(crate) fn schedule(&self) -> bool {
+        self.schedule
+    }
+
+    /// Returns whether the plugin works at set times only.
+    pub(crate) fn schedule_only(&self) -> bool {
+        self.schedule_only
+    }
+
+    /// Returns why the arguments contradict each other, if they do.
+    fn contradiction(&self) -> Option<&'static str> {
+        if self.filter && (self.batch || self.schedule || self.schedule_only) {
+            return Some(
+                "a filter handles no ops and has no timers: `filter` excludes `batch`, `schedule` and `schedule_only`",
+            );
+        }
+        let gets_ops = self.batch || !self.namespaces.is_empty() || !self.operations.is_empty();
+        (self.schedule_only && (gets_ops || self.schedule))
+            .then_some("a plugin that is `schedule_only` gets no ops: leave out `namespace`, `operation`, `batch` and `schedule`")
     }
 
     /// An expression of type `Vec<Subscription>`.
@@ -71,13 +95,15 @@ impl Parse for Arguments {
         let mut arguments = Self::default();
         while !input.is_empty() {
             let key: Ident = input.parse()?;
-            let flag = if key == "batch" { &mut arguments.batch } else { &mut arguments.filter };
-            if (key == "batch" || key == "filter") && !*flag {
+            let flag = match key.to_string().as_str() {
+                "batch" => Some(&mut arguments.batch),
+                "filter" => Some(&mut arguments.filter),
+                "schedule" => Some(&mut arguments.schedule),
+                "schedule_only" => Some(&mut arguments.schedule_only),
+                _ => None,
+            };
+            if let Some(flag) = flag.filter(|flag| !**flag) {
                 *flag = true;
-                if arguments.batch && arguments.filter {
-                    let message = "a filter handles no ops: `batch` and `filter` exclude each other";
-                    return Err(syn::Error::new(key.span(), message));
-                }
                 if !input.is_empty() {
                     input.parse::<Token![,]>()?;
                 }
@@ -93,14 +119,18 @@ impl Parse for Arguments {
             } else if key == "settings" && arguments.settings.is_none() {
                 arguments.settings = Some(input.parse()?);
             } else {
-                let message = "expected `namespace = …`, `operation = …`, `settings = …`, `batch` or `filter`, each at most once";
+                let message = "expected `namespace = …`, `operation = …`, `settings = …`, `batch`, `filter`, `schedule` or \
+                               `schedule_only`, each at most once";
                 return Err(syn::Error::new(key.span(), message));
             }
             if !input.is_empty() {
                 input.parse::<Token![,]>()?;
             }
         }
-        Ok(arguments)
+        match arguments.contradiction() {
+            Some(message) => Err(input.error(message)),
+            None => Ok(arguments),
+        }
     }
 }
 
@@ -182,8 +212,10 @@ mod tests {
         assert!(parse(r#"namespace = "/users$/""#).is_ok());
         assert!(parse(r#"namespace = "users""#).unwrap_err().contains("database.collection"));
         assert!(parse(r#"collection = "a.b""#).unwrap_err().contains("expected `namespace"));
-        assert!(parse("batch, filter").unwrap_err().contains("exclude each other"));
+        assert!(parse("batch, filter").unwrap_err().contains("`filter` excludes `batch`"));
         assert!(parse("filter, filter").is_err());
         assert!(parse("operation = []").unwrap_err().contains("empty list"));
+        assert!(parse("batch, schedule").is_ok());
+        assert!(parse("batch, schedule_only").unwrap_err().contains("gets no ops"));
     }
 }

@@ -23,6 +23,8 @@ const CONTRACT: &str = "0.2.0";
 /// - `settings = Type`: declares the settings of this type, which derives `Settings`. Without it, the plugin accepts any setting.
 /// - `batch`: the type implements `BatchPlugin` instead, which handles several ops per call.
 /// - `filter`: the type implements `FilterPlugin` instead, which only filters ops, for other plugins.
+/// - `schedule`: the type also implements `Schedule`, and works at set times.
+/// - `schedule_only`: the type implements `SchedulePlugin` and `Schedule` instead, and gets no ops.
 ///
 /// The version of the crate is written into the component, where the host finds it.
 ///
@@ -50,11 +52,13 @@ pub fn plugin(arguments: TokenStream, item: TokenStream) -> TokenStream {
         },
         None => quote!(::core::option::Option::None),
     };
-    let (export, init) = match (arguments.batch(), arguments.filter()) {
+    let (export, init) = match (arguments.batch(), arguments.schedule_only()) {
+        _ if arguments.filter() => (quote!(__export_filter), quote!(init_filter)),
         (true, _) => (quote!(__export_batch_plugin), quote!(init_batch)),
-        (false, true) => (quote!(__export_filter), quote!(init_filter)),
+        (_, true) => (quote!(__export_schedule_plugin), quote!(init_schedule)),
         (false, false) => (quote!(__export_plugin), quote!(init)),
     };
+    let schedule = arguments.schedule().then(|| quote!(, schedule));
     let stamp = format!(
         "{{\"contract\":\"{CONTRACT}\",\"sdk\":\"gtm-plugin {}\",\"version\":\"",
         env!("CARGO_PKG_VERSION")
@@ -82,7 +86,7 @@ pub fn plugin(arguments: TokenStream, item: TokenStream) -> TokenStream {
         };
 
         #[cfg(target_family = "wasm")]
-        ::gtm_plugin::#export!(#name);
+        ::gtm_plugin::#export!(#name #schedule);
         // Another target has no exports, and the plugin is not unused there.
         #[cfg(not(target_family = "wasm"))]
         const _: fn() = || drop(::gtm_plugin::export::#init::<#name>);

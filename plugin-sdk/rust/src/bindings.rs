@@ -14,6 +14,7 @@ wit_bindgen::generate!({
             export gtm:plugin/batch-filter@0.2.0;
             export gtm:plugin/handler@0.2.0;
             export gtm:plugin/batch-handler@0.2.0;
+            export gtm:plugin/schedule@0.2.0;
         }
     ",
     pub_export_macro: true,

@@ -10,6 +10,7 @@ use serde_path_to_error::{Path, Segment};
 
 /// Why a document of an op cannot be decoded.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum DecodeError {
     /// The op does not have it.
     #[error("this op has no {0}")]

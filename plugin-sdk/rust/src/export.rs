@@ -4,9 +4,11 @@ use std::cell::OnceCell;
 
 use crate::bindings::exports::gtm::plugin::lifecycle;
 use crate::settings::{Setting, SettingType};
-use crate::{BatchPlugin, Config, Failure, FilterPlugin, Outcome, Plugin, Subscription, bindings};
+use crate::{
+    BatchPlugin, Config, Failure, FilterPlugin, Outcome, Plugin, SchedulePlugin, Subscription, bindings,
+};
 
-pub use crate::worlds::{BATCH_PLUGIN_WORLD, FILTER_WORLD, PLUGIN_WORLD};
+pub use crate::worlds::{BATCH_PLUGIN_WORLD, FILTER_WORLD, LIFECYCLE_WORLD, PLUGIN_WORLD, SCHEDULE_WORLD};
 
 /// What the attribute says about a plugin.
 pub trait Registered {
@@ -62,6 +64,13 @@ pub fn init_filter<P: FilterPlugin>(instance: &OnceCell<P>) -> Result<Vec<Subscr
     Ok(subscriptions)
 }
 
+/// Starts a plugin that works at set times only in its instance. It subscribes to nothing that it would get.
+pub fn init_schedule<P: SchedulePlugin>(instance: &OnceCell<P>) -> Result<Vec<Subscription>, String> {
+    let plugin = P::new(Config::read()).map_err(|error| error.to_string())?;
+    let _ = instance.set(plugin);
+    Ok(Vec::new())
+}
+
 /// Returns the plugin of an instance.
 ///
 /// # Panics
@@ -108,16 +117,17 @@ impl From<Setting> for lifecycle::Setting {
     }
 }
 
-/// Exports these interfaces of a type, which implements their traits, with the world that has them.
+/// Exports these interfaces of a type, which implements their traits, with the world that has them. The linker joins the worlds of several
+/// sections.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __export_interfaces {
-    ($exported:ident, $world:ident, $($module:ident $interface_macro:ident),+) => {
+    ($exported:ident, $world:ident in $section:literal, $($module:ident $interface_macro:ident),+) => {
         // It tells the linker which interfaces the component exports.
         #[cfg(target_family = "wasm")]
         #[allow(unsafe_code)]
         #[used]
-        #[unsafe(link_section = "component-type:gtm-plugin")]
+        #[unsafe(link_section = $section)]
         static WORLD: [u8; ::gtm_plugin::export::$world.len()] = ::gtm_plugin::export::$world;
 
         $(::gtm_plugin::bindings::exports::gtm::plugin::$module::$interface_macro!(
@@ -132,7 +142,7 @@ macro_rules! __export_interfaces {
 macro_rules! __export_raw {
     ($exported:ident) => {
         ::gtm_plugin::__export_interfaces!(
-            $exported, PLUGIN_WORLD,
+            $exported, PLUGIN_WORLD in "component-type:gtm-plugin",
             lifecycle __export_gtm_plugin_lifecycle_0_2_0_cabi,
             filter __export_gtm_plugin_filter_0_2_0_cabi,
             batch_filter __export_gtm_plugin_batch_filter_0_2_0_cabi,
@@ -141,10 +151,10 @@ macro_rules! __export_raw {
     };
 }
 
-/// Implements what all plugins have, for a type `Exported`.
+/// Implements the beginning of all plugins, for a type `Exported`.
 #[doc(hidden)]
 #[macro_export]
-macro_rules! __implement_common {
+macro_rules! __implement_lifecycle {
     ($plugin:ty, $init:ident) => {
         use ::gtm_plugin::bindings::exports::gtm::plugin as exports;
         use ::gtm_plugin::bindings::gtm::plugin::types;
@@ -173,6 +183,15 @@ macro_rules! __implement_common {
                 Ok(subscriptions.into_iter().map(::core::convert::Into::into).collect())
             }
         }
+    };
+}
+
+/// Implements what all plugins that handle ops have, for a type `Exported`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __implement_common {
+    ($plugin:ty, $init:ident) => {
+        ::gtm_plugin::__implement_lifecycle!($plugin, $init);
 
         impl exports::filter::Guest for Exported {
             fn filter(op: types::Op) -> bool {
@@ -194,7 +213,7 @@ macro_rules! __implement_common {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __export_plugin {
-    ($plugin:ty) => {
+    ($plugin:ty $(, $schedule:ident)?) => {
         const _: () = {
             use ::gtm_plugin::Plugin as _;
             ::gtm_plugin::__implement_common!($plugin, init);
@@ -206,6 +225,7 @@ macro_rules! __export_plugin {
             }
 
             ::gtm_plugin::__export_raw!(Exported);
+            $(::gtm_plugin::__export_schedule!($schedule);)?
         };
     };
 }
@@ -233,7 +253,7 @@ macro_rules! __export_filter {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __export_batch_plugin {
-    ($plugin:ty) => {
+    ($plugin:ty $(, $schedule:ident)?) => {
         const _: () = {
             use ::gtm_plugin::BatchPlugin as _;
             ::gtm_plugin::__implement_common!($plugin, init_batch);
@@ -251,11 +271,55 @@ macro_rules! __export_batch_plugin {
             }
 
             ::gtm_plugin::__export_interfaces!(
-                Exported, BATCH_PLUGIN_WORLD,
+                Exported, BATCH_PLUGIN_WORLD in "component-type:gtm-plugin",
                 lifecycle __export_gtm_plugin_lifecycle_0_2_0_cabi,
                 filter __export_gtm_plugin_filter_0_2_0_cabi,
                 batch_filter __export_gtm_plugin_batch_filter_0_2_0_cabi,
                 batch_handler __export_gtm_plugin_batch_handler_0_2_0_cabi
+            );
+            $(::gtm_plugin::__export_schedule!($schedule);)?
+        };
+    };
+}
+
+/// Exports a plugin that works at set times only.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __export_schedule_plugin {
+    ($plugin:ty) => {
+        const _: () = {
+            ::gtm_plugin::__implement_lifecycle!($plugin, init_schedule);
+
+            ::gtm_plugin::__export_interfaces!(
+                Exported, LIFECYCLE_WORLD in "component-type:gtm-plugin",
+                lifecycle __export_gtm_plugin_lifecycle_0_2_0_cabi
+            );
+            ::gtm_plugin::__export_schedule!(schedule);
+        };
+    };
+}
+
+/// Implements and exports the schedule of a plugin, for a type `Exported`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __export_schedule {
+    (schedule) => {
+        const _: () = {
+            impl exports::schedule::Guest for Exported {
+                fn timers() -> ::std::vec::Vec<exports::schedule::Timer> {
+                    let timers = plugin(|plugin| ::gtm_plugin::Schedule::timers(plugin));
+                    timers.into_iter().map(::core::convert::Into::into).collect()
+                }
+
+                fn tick(tick: exports::schedule::DueTick) -> ::core::result::Result<(), types::Failure> {
+                    let tick = ::gtm_plugin::Tick::from(tick);
+                    ::gtm_plugin::export::lower(plugin(|plugin| ::gtm_plugin::Schedule::tick(plugin, &tick)))
+                }
+            }
+
+            ::gtm_plugin::__export_interfaces!(
+                Exported, SCHEDULE_WORLD in "component-type:gtm-plugin-schedule",
+                schedule __export_gtm_plugin_schedule_0_2_0_cabi
             );
         };
     };

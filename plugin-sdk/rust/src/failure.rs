@@ -109,7 +109,8 @@ impl From<Failure> for bindings::gtm::plugin::types::Failure {
         match failure {
             Failure::Retry(reason) => Self::Retry(reason),
             Failure::RetryAfter(pause, reason) => {
-                Self::RetryAfter((u64::try_from(pause.as_millis()).unwrap_or(u64::MAX), reason))
+                let delay = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+                Self::RetryAfter(bindings::gtm::plugin::types::DelayedRetry { delay, reason })
             }
             Failure::Reject(reason) => Self::Reject(reason),
         }

@@ -1,7 +1,7 @@
 //! Write gtm-host plugins in Rust: your own code, in a sandbox, on every change in MongoDB.
 //!
 //! A plugin is a crate of type `cdylib` with one type that has the attribute [`#[plugin]`](macro@plugin) and implements [`Plugin`], or
-//! [`BatchPlugin`] to handle several ops per call:
+//! [`BatchPlugin`] to handle several ops per call. [`Schedule`] adds work at set times:
 //!
 //! ```
 //! use gtm_plugin::{Config, ConfigError, Op, Outcome, Plugin, log, mail, plugin};
@@ -48,7 +48,10 @@ extern crate self as gtm_plugin;
 #[allow(missing_docs, unreachable_pub, unsafe_code, clippy::all, clippy::restriction)]
 pub mod bindings;
 
+mod change_event;
 pub mod config;
+#[cfg(test)]
+mod conformance;
 mod decode_error;
 mod error;
 #[doc(hidden)]
@@ -61,6 +64,7 @@ pub mod mail;
 pub mod metrics;
 pub mod mongodb;
 mod op;
+mod schedule;
 pub mod settings;
 pub mod state;
 mod subscription;
@@ -76,6 +80,7 @@ pub use error::Error;
 pub use failure::{Failure, Outcome};
 pub use gtm_plugin_macros::plugin;
 pub use op::{Namespace, Op, OperationType, Origin, Timestamp, Transaction};
+pub use schedule::{MissedTicks, Schedule, SchedulePlugin, Tick, Timer};
 pub use subscription::Subscription;
 
 /// What a plugin does with a change.

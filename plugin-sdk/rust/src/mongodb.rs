@@ -12,6 +12,7 @@
 //! ```
 
 use bson::{Bson, Document};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::Error;
@@ -42,6 +43,7 @@ pub struct FindOptions {
 
 /// The result of an update or a replacement.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct UpdateResult {
     /// The number of documents that matched.
     pub matched_count: u64,
@@ -94,11 +96,11 @@ impl Collection {
         decoded(host::aggregate(&self.namespace, &pipeline)?)
     }
 
-    /// Inserts a document.
+    /// Inserts a document: a `Document`, a `RawDocumentBuf`, or a type of yours.
     ///
     /// # Errors
     /// See [`Error`].
-    pub fn insert_one(&self, document: &Document) -> Result<(), Error> {
+    pub fn insert_one<T: Serialize>(&self, document: &T) -> Result<(), Error> {
         self.insert_many(std::slice::from_ref(document))
     }
 
@@ -106,7 +108,7 @@ impl Collection {
     ///
     /// # Errors
     /// See [`Error`].
-    pub fn insert_many(&self, documents: &[Document]) -> Result<(), Error> {
+    pub fn insert_many<T: Serialize>(&self, documents: &[T]) -> Result<(), Error> {
         let documents = documents.iter().map(bytes).collect::<Result<Vec<_>, _>>()?;
         Ok(host::insert(&self.namespace, &documents)?)
     }
@@ -176,7 +178,7 @@ impl Collection {
     }
 }
 
-fn bytes(document: &Document) -> Result<Vec<u8>, Error> {
+fn bytes<T: Serialize>(document: &T) -> Result<Vec<u8>, Error> {
     bson::serialize_to_vec(document).map_err(|error| Error::Invalid(error.to_string()))
 }
 

@@ -23,6 +23,7 @@ use crate::testing::host::state as host;
 
 /// A value with its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct StateEntry {
     /// The key.
     pub key: String,
@@ -34,6 +35,7 @@ pub struct StateEntry {
 
 /// What the plugin keeps, and the maximum of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct StateQuota {
     /// The number of keys.
     pub keys: u64,

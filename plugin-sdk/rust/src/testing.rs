@@ -33,21 +33,27 @@ pub(crate) mod extended_json;
 pub(crate) mod host;
 mod ops;
 mod start;
+pub(crate) mod state;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::time::SystemTime;
 
 use bson::Document;
 
 use crate::http::{Request, Response};
 use crate::log::Level;
-use crate::{BatchPlugin, ConfigError, Error, FilterPlugin, Op, Outcome, Plugin, Subscription};
+use crate::{
+    BatchPlugin, ConfigError, Error, FilterPlugin, Op, Outcome, Plugin, Schedule, SchedulePlugin,
+    Subscription, Tick, Timer,
+};
 
 pub use crate::bindings::gtm::plugin::mail::Message as Mail;
 pub use ops::{OpBuilder, delete, insert, replace, update};
 
 /// The result and the effects of a call.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Run {
     /// Whether the plugin subscribed to the op, and its filter accepted it.
     pub wanted: bool,
@@ -78,8 +84,7 @@ pub struct Harness {
     config: BTreeMap<String, String>,
     /// The settings as the plugin reads them.
     values: BTreeMap<String, String>,
-    /// The values by key, each with its time to live in milliseconds.
-    state: BTreeMap<String, (Vec<u8>, Option<u64>)>,
+    state: state::KeptState,
     collections: BTreeMap<String, Vec<Document>>,
     server: Option<Server>,
     mail_error: Option<Error>,
@@ -127,9 +132,16 @@ impl Harness {
         self
     }
 
+    /// Limits the state of the plugin, as the user of a host can: to this many keys, and to this many bytes of keys and values. 0: no limit.
+    #[must_use]
+    pub fn state_quota(mut self, max_keys: u64, max_bytes: u64) -> Self {
+        (self.state.max_keys, self.state.max_bytes) = (max_keys, max_bytes);
+        self
+    }
+
     /// Returns what the plugin keeps under a key.
     pub fn state(&self, key: &str) -> Option<&[u8]> {
-        self.state.get(key).map(|(value, _)| value.as_slice())
+        self.state.values.get(key).map(|(value, _)| value.as_slice())
     }
 
     /// Starts the plugin as a host does when it loads it: checks the settings, makes it, and returns its subscriptions.
@@ -206,6 +218,43 @@ impl Harness {
             let (plugin, _) = start::accepted(start::batch_plugin::<P>());
             plugin.handle(ops)
         })
+    }
+
+    /// Starts the plugin, and returns its timers.
+    ///
+    /// # Panics
+    /// As [`run`](Self::run).
+    pub fn timers<P: Plugin + Schedule>(&mut self) -> Vec<Timer> {
+        self.enter(|| start::accepted(start::plugin::<P>()).0.timers()).0
+    }
+
+    /// Starts the plugin, and has it do the work of a tick of this timer.
+    ///
+    /// # Panics
+    /// As [`run`](Self::run).
+    pub fn tick<P: Plugin + Schedule>(&mut self, timer: &str, at: SystemTime) -> Run {
+        self.ticked(timer, at, || start::accepted(start::plugin::<P>()).0)
+    }
+
+    /// As [`timers`](Self::timers), for a plugin that works at set times only.
+    ///
+    /// # Panics
+    /// As [`run`](Self::run).
+    pub fn timers_only<P: SchedulePlugin>(&mut self) -> Vec<Timer> {
+        self.enter(|| start::accepted(start::schedule_plugin::<P>()).timers()).0
+    }
+
+    /// As [`tick`](Self::tick), for a plugin that works at set times only.
+    ///
+    /// # Panics
+    /// As [`run`](Self::run).
+    pub fn tick_only<P: SchedulePlugin>(&mut self, timer: &str, at: SystemTime) -> Run {
+        self.ticked(timer, at, || start::accepted(start::schedule_plugin::<P>()))
+    }
+
+    fn ticked<P: Schedule>(&mut self, timer: &str, at: SystemTime, start: impl FnOnce() -> P) -> Run {
+        let (outcome, run) = self.enter(|| start().tick(&Tick::new(timer, at)));
+        Run { wanted: true, outcome: Some(outcome), ..run }
     }
 
     fn enter<T>(&mut self, work: impl FnOnce() -> T) -> (T, Run) {

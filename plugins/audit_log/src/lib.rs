@@ -4,7 +4,7 @@
 
 mod entry;
 
-use gtm_plugin::bson::Document;
+use gtm_plugin::bson::RawDocumentBuf;
 use gtm_plugin::mongodb::Collection;
 use gtm_plugin::settings::{Selection, Settings};
 use gtm_plugin::{BatchPlugin, Config, ConfigError, Error, Failure, Op, Outcome, Subscription, plugin};
@@ -67,7 +67,7 @@ impl AuditLog {
         let entries: Vec<_> = ops.iter().map(|op| entry(op, &self.settings)).collect();
         let good: Vec<_> = entries.iter().filter_map(|entry| entry.as_ref().ok().cloned()).collect();
         let inserted = if good.is_empty() { Ok(()) } else { self.collection.insert_many(&good) };
-        let each = |entry: Result<Document, Failure>| match (&inserted, entry) {
+        let each = |entry: Result<RawDocumentBuf, Failure>| match (&inserted, entry) {
             (_, Err(failure)) => Err(failure),
             (Ok(()), Ok(_)) => Ok(()),
             // The server may retry all of them later.
@@ -79,7 +79,7 @@ impl AuditLog {
     }
 }
 
-fn write(collection: &Collection, entry: &Document) -> Outcome {
+fn write(collection: &Collection, entry: &RawDocumentBuf) -> Outcome {
     match collection.insert_one(entry) {
         // It was written before: the change was delivered again.
         Ok(()) | Err(Error::Conflict(_)) => Ok(()),

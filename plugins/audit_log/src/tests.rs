@@ -1,6 +1,6 @@
 use gtm_plugin::OperationType;
 use gtm_plugin::bson::raw::cstr;
-use gtm_plugin::bson::{Bson, RawDocumentBuf, doc, rawdoc};
+use gtm_plugin::bson::{DateTime, Document, RawDocumentBuf, Timestamp, doc, rawdoc};
 use gtm_plugin::testing::{Harness, OpBuilder, delete, insert, update};
 
 use super::*;
@@ -16,49 +16,52 @@ fn written(harness: &mut Harness, op: &Op) -> Document {
 #[test]
 fn who_changed_what_is_written() {
     let mut harness = Harness::new();
-    let entry = written(&mut harness, &insert("shop.orders", doc! { "_id": 1, "updatedBy": "ada" }));
-    assert_eq!(entry.get("by"), Some(&"ada".into()));
-    assert_eq!((entry["operation"].as_str(), entry["ns"].as_str()), (Some("insert"), Some("shop.orders")));
-    assert_eq!(entry["key"], doc! { "_id": 1 }.into());
-    assert_eq!(entry["document"], doc! { "_id": 1, "updatedBy": "ada" }.into());
+    let op = insert("shop.orders", doc! { "_id": 1, "updatedBy": "ada" });
+    let entry = written(&mut harness, &op);
+    let expected = doc! {
+        "_id": { "_data": op.id() }, "operationType": "insert",
+        "clusterTime": Timestamp { time: 1_700_000_000, increment: op.timestamp().increment },
+        "wallTime": DateTime::from_millis(1_700_000_000_000), "ns": { "db": "shop", "coll": "orders" },
+        "documentKey": { "_id": 1 }, "fullDocument": { "_id": 1, "updatedBy": "ada" }, "origin": "oplog", "by": "ada",
+    };
+    assert_eq!(entry, expected);
 
     let description = doc! { "updatedFields": { "a.b": 1, "$c": 2 }, "removedFields": ["d"], "truncatedArrays": [{ "field": "e", "newSize": 3 }] };
-    let entry = written(&mut harness, &update("shop.orders", doc! { "_id": 1 }, description));
-    let changed = vec![
-        Bson::from(doc! { "field": "a.b", "value": 1 }),
-        doc! { "field": "$c", "value": 2 }.into(),
-        doc! { "field": "d", "removed": true }.into(),
-        doc! { "field": "e", "truncatedTo": 3 }.into(),
-    ];
-    assert_eq!(entry["changed"], changed.into());
-    assert!(!entry.contains_key("document"));
-
-    // Two paths that look the same: a field "a.b", and a field b in a document a.
-    let mut updated = RawDocumentBuf::new();
-    updated.append(cstr!("a.b"), 1);
-    updated.append(cstr!("a.b"), 2);
-    let both = OpBuilder::new("shop.orders", OperationType::Update).key(&doc! { "_id": 1 });
-    let both = both.raw_description(&rawdoc! { "updatedFields": updated }).build();
-    let changed =
-        vec![Bson::from(doc! { "field": "a.b", "value": 1 }), doc! { "field": "a.b", "value": 2 }.into()];
-    assert_eq!(written(&mut harness, &both)["changed"], changed.into());
-
-    // A document that a client wrote with a field twice: the last of them is written.
-    let mut twice = RawDocumentBuf::new();
-    twice.append(cstr!("x"), 1);
-    twice.append(cstr!("x"), 2);
-    let op = OpBuilder::new("shop.orders", OperationType::Update).key(&doc! { "_id": 1 });
-    let op = op.raw_description(&rawdoc! { "updatedFields": { "a": twice } }).build();
-    let changed = vec![Bson::from(doc! { "field": "a", "value": { "x": 2 } })];
-    assert_eq!(written(&mut harness, &op)["changed"], changed.into());
+    let entry = written(&mut harness, &update("shop.orders", doc! { "_id": 1 }, description.clone()));
+    assert_eq!(entry["updateDescription"], description.into());
+    assert!(!entry.contains_key("fullDocument"));
 
     // The document is gone by now.
     let gone = OpBuilder::new("shop.orders", OperationType::Update).key(&doc! { "_id": 1 });
-    let gone = gone.description(&doc! { "updatedFields": { "updatedBy": "bob" } }).build();
-    assert_eq!(written(&mut harness, &gone)["by"], "bob".into());
+    let gone =
+        gone.description(&doc! { "updatedFields": { "updatedBy": "bob" } }).transaction("t", 3).build();
+    let entry = written(&mut harness, &gone);
+    assert_eq!(entry["by"], "bob".into());
+    assert_eq!(entry["transaction"], doc! { "id": "t", "index": 3_i64 }.into());
 
-    let drop = OpBuilder::new("shop.orders", OperationType::Drop).command(&doc! { "drop": "orders" }).build();
-    assert_eq!(written(&mut harness, &drop)["command"], "{\"drop\":\"orders\"}".into());
+    let drop = OpBuilder::new("shop", OperationType::DropDatabase).command(&doc! { "dropDatabase": 1 });
+    let entry = written(&mut harness, &drop.wall_time(None).build());
+    assert_eq!(entry["command"], "{\"dropDatabase\":1}".into());
+    assert_eq!(entry["ns"], doc! { "db": "shop" }.into());
+    assert_eq!(entry["wallTime"], DateTime::from_millis(1_700_000_000_000).into());
+}
+
+#[test]
+fn two_paths_that_look_the_same_are_both_written() {
+    // A field "a.b", and a field b in a document a.
+    let mut updated = RawDocumentBuf::new();
+    updated.append(cstr!("a.b"), 1);
+    updated.append(cstr!("a.b"), 2);
+    let description = rawdoc! { "updatedFields": updated };
+    let op = OpBuilder::new("shop.orders", OperationType::Update).key(&doc! { "_id": 1 });
+    let op = op.raw_description(&description).build();
+    let settings = AuditSettings {
+        collection: "audit.log".to_owned(),
+        actor_field: "updatedBy".to_owned(),
+        documents: true,
+        selection: Selection::default(),
+    };
+    assert_eq!(entry(&op, &settings).unwrap().get_document("updateDescription").unwrap(), &*description);
 }
 
 #[test]
@@ -67,7 +70,7 @@ fn what_is_written_can_be_chosen() {
     let op = insert("shop.orders", doc! { "_id": 1, "meta": { "user": 7 } });
     let entry = written(&mut harness, &op);
     assert_eq!(entry["by"], 7.into());
-    assert!(!entry.contains_key("document"));
+    assert!(!entry.contains_key("fullDocument"));
     let mut harness = Harness::new().config("namespaces", "shop.*");
     assert!(!harness.run_in_batch::<AuditLog>(&delete("hr.people", doc! { "_id": 1 })).wanted);
 }

@@ -2,11 +2,8 @@
 //!
 //! The settings are in `README.md`.
 
-use gtm_plugin::bson::{RawDocumentBuf, rawdoc};
 use gtm_plugin::settings::{Selection, Settings};
-use gtm_plugin::{
-    Config, ConfigError, Failure, Op, Outcome, Plugin, Subscription, extended_json, log, plugin,
-};
+use gtm_plugin::{Config, ConfigError, Op, Outcome, Plugin, Subscription, log, plugin};
 
 #[derive(Settings)]
 struct PrintSettings {
@@ -29,25 +26,16 @@ impl Plugin for PrintOps {
     }
 
     fn handle(&self, op: &Op) -> Outcome {
-        log::info!("{}", line(op)?);
+        log::info!("{}", op.to_change_event()?);
         Ok(())
     }
-}
-
-fn line(op: &Op) -> Result<String, Failure> {
-    let fields: RawDocumentBuf = rawdoc! {
-        "id": op.id(),
-        "operationType": op.operation_type().to_string(),
-        "ns": op.namespace().to_string(),
-    };
-    extended_json::event(&fields, op)
 }
 
 #[cfg(test)]
 mod tests {
     use gtm_plugin::OperationType;
     use gtm_plugin::bson::raw::cstr;
-    use gtm_plugin::bson::{DateTime, doc};
+    use gtm_plugin::bson::{DateTime, RawDocumentBuf, doc, rawdoc};
     use gtm_plugin::testing::{Harness, OpBuilder, delete, insert};
 
     use super::*;
@@ -57,8 +45,9 @@ mod tests {
         let op = insert("shop.orders", doc! { "_id": 1, "text": "Grüße" });
         let run = Harness::new().run::<PrintOps>(&op);
         let line = concat!(
-            r#"{"id":"1700000000.1.0","operationType":"insert","ns":"shop.orders","documentKey":{"_id":1},"#,
-            r#""fullDocument":{"_id":1,"text":"Grüße"}}"#
+            r#"{"_id":{"_data":"1700000000.1.0"},"operationType":"insert","clusterTime":{"$timestamp":{"t":1700000000,"i":1}},"#,
+            r#""wallTime":{"$date":"2023-11-14T22:13:20Z"},"ns":{"db":"shop","coll":"orders"},"documentKey":{"_id":1},"#,
+            r#""fullDocument":{"_id":1,"text":"Grüße"},"origin":"oplog"}"#
         );
         assert_eq!(run.log[0].1, line);
     }

@@ -2,7 +2,6 @@
 //!
 //! The settings are in `README.md`.
 
-mod event;
 mod signature;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -43,14 +42,15 @@ impl Plugin for Webhook {
 
     fn handle(&self, op: &Op) -> Outcome {
         let WebhookSettings { url, secret, timeout, .. } = &self.settings;
-        let body = event::of(op)?;
+        let body = op.to_change_event()?;
         let mut request = Request::post(url)
             .header("content-type", "application/json")
             .header("user-agent", concat!("gtm-host-webhook/", env!("CARGO_PKG_VERSION")))
             .timeout(*timeout)
             // The same at each delivery.
             .idempotency_key(op)
-            .header("x-gtm-id", op.id());
+            .header("x-gtm-id", op.id())
+            .header("x-gtm-attempt", op.attempt().to_string());
         if let Some(secret) = secret.as_ref().filter(|secret| !secret.is_empty()) {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).map_err(Failure::retry)?.as_secs();
             request = request.header("x-gtm-signature", signature::of(secret, now, &body));

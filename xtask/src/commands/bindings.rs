@@ -22,11 +22,13 @@ world gtm {
 }
 ";
 
-/// The worlds of Rust plugins, each with the interfaces that it exports.
-const RUST_WORLDS: [(&str, &[&str]); 3] = [
+/// The worlds of Rust plugins, each with the interfaces that it exports. A plugin that works at set times has two of them.
+const RUST_WORLDS: [(&str, &[&str]); 5] = [
     ("PLUGIN_WORLD", &["lifecycle", "filter", "batch-filter", "handler"]),
     ("FILTER_WORLD", &["lifecycle", "filter", "batch-filter"]),
     ("BATCH_PLUGIN_WORLD", &["lifecycle", "filter", "batch-filter", "batch-handler"]),
+    ("LIFECYCLE_WORLD", &["lifecycle"]),
+    ("SCHEDULE_WORLD", &["schedule"]),
 ];
 
 /// Writes the bindings. With `check`, it fails instead if they do not match the contract.
@@ -67,8 +69,10 @@ fn write_rust_worlds(check: bool) -> anyhow::Result<()> {
     for (name, exports) in RUST_WORLDS {
         let mut resolve = Resolve::default();
         resolve.push_dir(gtm_test_support::root().join("wit/0.2"))?;
+        // The linker joins worlds of different packages only.
+        let package = name.to_lowercase().replace('_', "-");
         let mut world =
-            "package gtm:rust;\n\nworld plugin {\ninclude gtm:plugin/capabilities@0.2.0;\n".to_owned();
+            format!("package gtm:{package};\n\nworld plugin {{\ninclude gtm:plugin/capabilities@0.2.0;\n");
         for export in exports {
             writeln!(world, "export gtm:plugin/{export}@0.2.0;")?;
         }

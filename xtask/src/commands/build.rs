@@ -8,18 +8,22 @@ use anyhow::Context;
 use super::{cargo, succeed};
 
 const TARGET: &str = "wasm32-wasip2";
-/// The plugins that tests run: those that ship, and those that only tests need.
-pub(super) const TESTED: [&str; 11] = [
+/// The plugins that tests run: those that ship, two examples, and those that only tests need.
+pub(super) const TESTED: [&str; 15] = [
     "audit_log",
+    "chime",
     "errand",
     "every_call",
     "index_documents",
     "keep",
+    "keep_in_redis",
     "misbehave",
     "print_ops",
+    "send_digest",
     "send_welcome_email",
     "sieve",
     "trivial",
+    "wasi_faces",
     "webhook",
 ];
 

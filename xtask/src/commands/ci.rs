@@ -18,6 +18,8 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     let server = step("server", Server::ready)?;
     step("tests", || {
         let mut test = check::linted(&["--no-fail-fast", "--"]);
-        succeed(test.args(arguments).env("MONGODB_URI", server.uri()))
+        // A panic names its place. A backtrace of a test is long and names the machinery that runs it.
+        test.args(arguments).env("MONGODB_URI", server.uri()).env("RUST_BACKTRACE", "0");
+        succeed(&mut test)
     })
 }

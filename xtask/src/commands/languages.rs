@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
-use gtm_test_support::languages::{LANGUAGES, Language};
+use gtm_test_support::languages::{LANGUAGES, Language, rows_in_postgres};
 use gtm_test_support::{Venv, target_dir};
 
 use super::{cargo, succeed};
@@ -91,8 +91,9 @@ fn walk(language: &Language, compilers: &Venv) -> anyhow::Result<Option<String>>
             // The tests of the SDK, in its copy.
             let own = gtm_test_support::root().join("plugin-sdk/javascript/test");
             let test = format!(
-                "cp -r '{}' gtm/test && node --test gtm/test/*.test.js && rm -r gtm/test",
-                own.display()
+                "cp -r '{}' gtm/test && GTM_CONFORMANCE='{}' node --test gtm/test/*.test.js && rm -r gtm/test",
+                own.display(),
+                gtm_test_support::root().join("plugin-sdk/conformance").display()
             );
             run_line(&test, &project, compilers)?;
         }
@@ -104,6 +105,9 @@ fn walk(language: &Language, compilers: &Venv) -> anyhow::Result<Option<String>>
                 &project,
                 compilers,
             )?;
+            let example = gtm_test_support::root().join("examples/rows_in_postgres");
+            let make = format!("make -C '{}' BUILD='{}'", example.display(), rows_in_postgres().display());
+            run_line(&make, &project, compilers)?;
             let own = gtm_test_support::root().join("plugin-sdk/python/tests");
             let test = format!(".venv/bin/python -B -m unittest discover -s '{}'", own.display());
             run_line(&test, &project, compilers)?;

@@ -10,12 +10,16 @@ use super::{v0_1, v0_2};
 use crate::failure::Failure;
 use crate::setting::DeclaredSetting;
 use crate::state::InstanceState;
+use crate::timer::MissedTicks;
 
 /// The outcome of an op.
 pub(crate) type HandleOutcome = Result<(), Failure>;
 
 /// A pattern of namespaces, and the operations there (none: all).
 pub(crate) type Subscription = (String, Vec<OperationType>);
+
+/// A timer: its name, its schedule, and what happens to ticks that are missed.
+pub(crate) type DeclaredTimer = (String, String, MissedTicks);
 
 /// Where a component exports the functions of a contract.
 pub(crate) enum ExportIndices {
@@ -81,6 +85,14 @@ impl ExportIndices {
         }
     }
 
+    /// Returns whether it works at set times.
+    pub(crate) fn has_schedule(&self) -> bool {
+        match self {
+            Self::V0_1(_) => false,
+            Self::V0_2(indices) => indices.has_schedule(),
+        }
+    }
+
     /// Returns whether it filters several ops per call.
     pub(crate) fn filters_batches(&self) -> bool {
         match self {
@@ -127,6 +139,17 @@ impl Exports {
         matches!(self, Self::V0_2(exports) if exports.needs_init())
     }
 
+    /// Returns the timers of the plugin.
+    pub(crate) async fn timers(
+        &self,
+        store: &mut Store<InstanceState>,
+    ) -> wasmtime::Result<Vec<DeclaredTimer>> {
+        match self {
+            Self::V0_1(_) => Ok(Vec::new()),
+            Self::V0_2(exports) => exports.timers(store).await,
+        }
+    }
+
     pub(crate) async fn filter(
         &self,
         store: &mut Store<InstanceState>,
@@ -153,6 +176,7 @@ impl Exports {
         }
     }
 
+    /// Handles an op, or does the work of a tick.
     pub(crate) async fn handle(
         &self,
         store: &mut Store<InstanceState>,
@@ -161,6 +185,8 @@ impl Exports {
         attempt: u32,
     ) -> wasmtime::Result<HandleOutcome> {
         match self {
+            Self::V0_2(exports) if op.is_tick() => exports.tick(store, op, id, attempt).await,
+            Self::V0_1(_) if op.is_tick() => Err(not_exported("schedule")),
             Self::V0_1(exports) => exports.handle(store, op, id, attempt).await,
             Self::V0_2(exports) => exports.handle(store, op, id, attempt).await,
         }

@@ -5,7 +5,7 @@ mod exports;
 pub(crate) mod v0_1;
 pub(crate) mod v0_2;
 
-pub(crate) use exports::{ExportIndices, Exports, HandleOutcome, Subscription};
+pub(crate) use exports::{DeclaredTimer, ExportIndices, Exports, HandleOutcome, Subscription};
 
 /// Generates a module with wasmtime's macro, exempt from the lints of this crate.
 macro_rules! generate {
@@ -54,7 +54,8 @@ macro_rules! convert_ops {
                     gtm_oplog::Origin::Oplog => contract::Origin::Oplog,
                     gtm_oplog::Origin::ChangeStream => contract::Origin::ChangeStream,
                     gtm_oplog::Origin::Snapshot => contract::Origin::Snapshot,
-                    gtm_oplog::Origin::Replay => contract::Origin::Replay,
+                    // A tick is passed in a record of its own.
+                    gtm_oplog::Origin::Replay | gtm_oplog::Origin::Timer => contract::Origin::Replay,
                 },
                 attempt,
             }
@@ -67,7 +68,10 @@ macro_rules! convert_ops {
     };
     (@operations $($name:ident),+) => {
         fn operation_type(operation: gtm_oplog::OperationType) -> contract::OperationType {
-            match operation { $(gtm_oplog::OperationType::$name => contract::OperationType::$name),+ }
+            match operation {
+                $(gtm_oplog::OperationType::$name => contract::OperationType::$name,)+
+                gtm_oplog::OperationType::Tick => contract::OperationType::Other,
+            }
         }
 
         /// Converts an operation type of the contract.

@@ -22,6 +22,8 @@ pub(crate) trait Capability {
     const NAME: &'static str;
     /// The imports that need it, without their versions: `gtm:plugin/mail`.
     const IMPORTS: &'static [&'static str];
+    /// The imports that may need it: the libraries of some languages import them in every plugin, whether it uses them or not.
+    const MAYBE_IMPORTS: &'static [&'static str] = &[];
 
     /// Links the functions for `handle`.
     fn link(linking: &mut Linking<'_>) -> wasmtime::Result<()>;

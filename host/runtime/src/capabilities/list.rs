@@ -18,6 +18,7 @@ pub(crate) struct AlwaysGranted {
 pub(crate) struct CapabilityEntry {
     pub(crate) name: &'static str,
     pub(crate) imports: &'static [&'static str],
+    pub(crate) maybe_imports: &'static [&'static str],
     pub(crate) forms: &'static [&'static str],
     pub(crate) proposed: &'static [&'static str],
     pub(crate) link: fn(&mut Linking<'_>) -> wasmtime::Result<()>,
@@ -68,6 +69,7 @@ macro_rules! capabilities {
         pub(crate) const GRANTED: &[CapabilityEntry] = &[$(#[cfg(feature = $feature)] CapabilityEntry {
             name: <$module::$capability as Capability>::NAME,
             imports: <$module::$capability as Capability>::IMPORTS,
+            maybe_imports: <$module::$capability as Capability>::MAYBE_IMPORTS,
             forms: <$module::$capability as GrantedCapability>::FORMS,
             proposed: <$module::$capability as GrantedCapability>::PROPOSED,
             link: <$module::$capability as Capability>::link,

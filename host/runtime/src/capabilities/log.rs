@@ -1,11 +1,12 @@
-//! `gtm:plugin/log`: lines in the host's log, with the name of the plugin and the id of the current op.
+//! `gtm:plugin/log`, and `wasi:logging` for plugins that import it: lines in the host's log, with the name of the plugin and the id of
+//! the current op.
 
 use std::time::Instant;
 
 use wasmtime::component::HasSelf;
 
 use super::{Capability, Linking};
-use crate::abi::{v0_1, v0_2};
+use crate::abi::{generate, v0_1, v0_2};
 use crate::call::cut;
 use crate::state::InstanceState;
 
@@ -14,13 +15,15 @@ pub(crate) struct Log;
 
 impl Capability for Log {
     const NAME: &'static str = "log";
-    const IMPORTS: &'static [&'static str] = &["gtm:plugin/log"];
+    const IMPORTS: &'static [&'static str] = &["gtm:plugin/log", "wasi:logging/logging"];
 
     fn link(linking: &mut Linking<'_>) -> wasmtime::Result<()> {
-        v0_1::log::add_to_linker::<InstanceState, HasSelf<InstanceState>>(&mut linking.linker, |state| {
-            state
-        })?;
-        v0_2::log::add_to_linker::<InstanceState, HasSelf<InstanceState>>(&mut linking.linker, |state| state)
+        type OfInstance = HasSelf<InstanceState>;
+        let linker = &mut linking.linker;
+        v0_1::log::add_to_linker::<InstanceState, OfInstance>(linker, |state| state)?;
+        unversioned::logging::add_to_linker::<InstanceState, OfInstance>(linker, |state| state)?;
+        draft::logging::add_to_linker::<InstanceState, OfInstance>(linker, |state| state)?;
+        v0_2::log::add_to_linker::<InstanceState, OfInstance>(linker, |state| state)
     }
 
     fn link_in_filter(linking: &mut Linking<'_>) -> wasmtime::Result<()> {
@@ -41,15 +44,37 @@ macro_rules! log_of {
                     Level::Warn => tracing::Level::WARN,
                     Level::Error => tracing::Level::ERROR,
                 };
-                if !message.is_empty() {
-                    self.write_log(level, &indented(&cut(&message)));
-                }
+                self.log_message(level, &message);
             }
         }
     };
 }
 log_of!(v0_1);
 log_of!(v0_2);
+
+/// Implements the interface of WASI, which is the same in both versions. The host's log has no level above `error`.
+macro_rules! logging_of {
+    ($contract:ident) => {
+        impl $contract::logging::Host for InstanceState {
+            fn log(&mut self, level: $contract::logging::Level, context: String, message: String) {
+                use $contract::logging::Level;
+                let level = match level {
+                    Level::Trace => tracing::Level::TRACE,
+                    Level::Debug => tracing::Level::DEBUG,
+                    Level::Info => tracing::Level::INFO,
+                    Level::Warn => tracing::Level::WARN,
+                    Level::Error | Level::Critical => tracing::Level::ERROR,
+                };
+                match context.is_empty() || message.is_empty() {
+                    true => self.log_message(level, &message),
+                    false => self.log_message(level, &format!("{}: {}", cut(&context), cut(&message))),
+                }
+            }
+        }
+    };
+}
+logging_of!(unversioned);
+logging_of!(draft);
 
 /// Indents all lines but the first. A message with several lines, such as a stack trace, is one event, and none of its lines may look
 /// like one of the host's.
@@ -62,6 +87,13 @@ impl InstanceState {
     pub(crate) fn log_output(&self) {
         for line in self.output.take().lines().filter(|line| !line.trim().is_empty()) {
             self.write_log(tracing::Level::INFO, line);
+        }
+    }
+
+    /// Logs a message, unless it is empty.
+    fn log_message(&self, level: tracing::Level, message: &str) {
+        if !message.is_empty() {
+            self.write_log(level, &indented(&cut(message)));
         }
     }
 
@@ -90,6 +122,31 @@ impl InstanceState {
         }
     }
 }
+
+use generated_draft::wasi::logging as draft;
+use generated_unversioned::wasi::logging as unversioned;
+
+generate!(generated_unversioned, {
+    path: "wit/wasi-logging",
+    inline: "
+        package gtm:host;
+
+        world logging {
+            import wasi:logging/logging;
+        }
+    ",
+});
+
+generate!(generated_draft, {
+    path: "wit/wasi-logging-0.1.0-draft",
+    inline: "
+        package gtm:host;
+
+        world logging {
+            import wasi:logging/logging@0.1.0-draft;
+        }
+    ",
+});
 
 #[cfg(test)]
 mod tests {

@@ -4,6 +4,8 @@
 //! below; and a feature of the crate, without which it is left out. Settings, grants, the linker, and the checks of imports and of
 //! missing grants read that list.
 
+#[cfg(any(feature = "http", feature = "tcp"))]
+mod addresses;
 mod capability;
 mod config;
 #[cfg(feature = "dirs")]
@@ -11,6 +13,8 @@ mod dirs;
 #[cfg(feature = "env")]
 mod env;
 mod extended_json;
+#[cfg(any(feature = "http", feature = "tcp"))]
+mod host_pattern;
 #[cfg(feature = "http")]
 pub(super) mod http;
 mod linking;
@@ -23,18 +27,22 @@ mod metrics;
 pub(super) mod mongodb;
 #[cfg(feature = "state")]
 mod state;
+#[cfg(feature = "tcp")]
+mod tcp;
 
 pub(crate) use capability::{Capability, CapabilityView, GrantedCapability, ListedCapability, ViewOf};
 #[cfg(feature = "dirs")]
 pub use dirs::DirGrant;
 #[cfg(feature = "http")]
-pub use http::{HttpAnswer, HttpGrant, InvalidHttpGrant, InvalidPathPattern, PathPattern};
+pub use http::{AwsSignature, HttpAnswer, HttpGrant, InvalidHttpGrant, InvalidPathPattern, PathPattern};
 pub(crate) use linking::{Linking, without_version};
 pub(crate) use list::{AlwaysGranted, CapabilityEntry};
 #[cfg(feature = "mail")]
 pub use mail::{AddressPattern, InvalidAddressPattern, MailGrant, Mailer, MailerError};
 #[cfg(feature = "mongodb")]
 pub use mongodb::{MongodbGrants, NamespaceGrant};
+#[cfg(feature = "tcp")]
+pub use tcp::{InvalidTcpGrant, TcpGrant};
 
 list::capabilities! {
     always: [log::Log, config::Config, extended_json::ExtendedJson, metrics::Metrics],
@@ -46,6 +54,8 @@ list::capabilities! {
         "state" state: bool = state::State,
         /// Send requests to these servers.
         "http" http: Vec<HttpGrant> = http::Http,
+        /// Connect to these servers.
+        "tcp" tcp: Vec<TcpGrant> = tcp::Tcp,
         /// Use the cluster.
         "mongodb" mongodb: MongodbGrants = mongodb::Mongodb,
         /// See these variables of the host's environment.
@@ -104,6 +114,6 @@ mod tests {
         let everything = Grants::everything();
         let granted = |capability: &&CapabilityEntry| everything.of(capability.name).is_some();
         let granted: Vec<_> = GRANTED.iter().filter(granted).map(|capability| capability.name).collect();
-        assert_eq!(granted, ["mail", "state", "http", "mongodb"]);
+        assert_eq!(granted, ["mail", "state", "http", "tcp", "mongodb"]);
     }
 }

@@ -12,7 +12,8 @@ use super::read::{Unreadable, read};
 /// The maximum size of an op that is parsed, in bytes. It has three documents of up to 16 MB each.
 pub(crate) const MAX_OP_SIZE: usize = 64 << 20;
 
-/// Parses an op that [`write_op`](super::write_op) wrote. Only `operationType` and `ns` are required.
+/// Parses an op that [`write_op`](super::write_op) wrote, or the line of an earlier host: `id`, `timestamp`, and `ns` as a string. Only
+/// `operationType` and `ns` are required.
 ///
 /// # Errors
 /// The text is not such an op.
@@ -31,10 +32,9 @@ pub(crate) fn op_of(reply: &Reply, line: &RawDocument) -> Result<Op, Unreadable>
         .ok_or_else(|| missing("operationType"))?
         .parse()
         .map_err(|error| Unreadable(format!("operationType: {error}")))?;
-    let namespace = text("ns").ok_or_else(|| missing("ns"))?;
-    let (database, collection) = namespace.split_once('.').unwrap_or((namespace, ""));
-    let namespace = Arc::new(Namespace { database: database.into(), collection: collection.into() });
-    let place = match text("id").and_then(|id| id.splitn(3, '.').nth(2)) {
+    let namespace = field("ns").and_then(namespace).map(Arc::new);
+    let namespace = namespace.ok_or_else(|| Unreadable("the op has no ns".to_owned()))?;
+    let place = match op_id(line).or_else(|| text("id")).and_then(|id| id.splitn(3, '.').nth(2)) {
         Some(place) => place.parse().map_or_else(|_| OpPlace::Token(place.into()), OpPlace::Index),
         None => OpPlace::Index(0),
     };
@@ -64,12 +64,37 @@ pub(crate) fn op_of(reply: &Reply, line: &RawDocument) -> Result<Op, Unreadable>
         full_document_before_change: part("fullDocumentBeforeChange")?,
         update_description: part("updateDescription")?,
         command: part("command")?,
-        timestamp: field("timestamp")
-            .and_then(|value| value.as_timestamp())
-            .map(Timestamp::from)
-            .unwrap_or_default(),
+        timestamp: time(line),
         wall_time: field("wallTime").and_then(milliseconds),
     })
+}
+
+/// Returns the id of the op that a document describes. None: the document is not an op that [`write_op`](super::write_op) wrote. The token
+/// of a server has no dots.
+pub(crate) fn op_id(line: &RawDocument) -> Option<&str> {
+    let id = line.get_document("_id").ok()?.get_str("_data").ok()?;
+    let (time, rest) = id.split_once('.')?;
+    let (increment, place) = rest.split_once('.')?;
+    let is_number = |digits: &str| digits.parse::<u32>().is_ok();
+    (is_number(time) && is_number(increment) && !place.is_empty()).then_some(id)
+}
+
+/// Returns the time of a change. Null: the event has no time.
+pub(crate) fn time(event: &RawDocument) -> Timestamp {
+    let time = ["clusterTime", "timestamp"].into_iter().find_map(|name| event.get_timestamp(name).ok());
+    time.map(Timestamp::from).unwrap_or_default()
+}
+
+/// Returns the namespace in `ns`: `{db, coll}`, or a string.
+fn namespace(value: RawBsonRef<'_>) -> Option<Namespace> {
+    let (database, collection) = match value {
+        RawBsonRef::Document(parts) => (parts.get_str("db").ok()?, parts.get_str("coll").unwrap_or_default()),
+        value => {
+            let name = value.as_str()?;
+            name.split_once('.').unwrap_or((name, ""))
+        }
+    };
+    Some(Namespace { database: database.into(), collection: collection.into() })
 }
 
 #[cfg(test)]
@@ -81,12 +106,12 @@ mod tests {
     fn an_op_that_is_written_is_parsed_again() {
         for line in [
             concat!(
-                r#"{"id":"7.2.3","operationType":"update","ns":"shop.orders.old","timestamp":{"$timestamp":{"t":7,"i":2}},"#,
-                r#""wallTime":{"$date":"2026-01-31T12:00:00Z"},"documentKey":{"_id":1},"fullDocument":{"_id":1,"text":"Grüße"},"#,
+                r#"{"_id":{"_data":"7.2.3"},"operationType":"update","clusterTime":{"$timestamp":{"t":7,"i":2}},"#,
+                r#""wallTime":{"$date":"2026-01-31T12:00:00Z"},"ns":{"db":"shop","coll":"orders.old"},"documentKey":{"_id":1},"fullDocument":{"_id":1,"text":"Grüße"},"#,
                 r#""updateDescription":{"updatedFields":{"text":"Grüße"}},"transaction":{"id":"t","index":4},"origin":"replay"}"#
             ),
             concat!(
-                r#"{"id":"0.0.document-cf8a","operationType":"insert","ns":"shop.orders","timestamp":{"$timestamp":{"t":0,"i":0}},"#,
+                r#"{"_id":{"_data":"0.0.document-cf8a"},"operationType":"insert","ns":{"db":"shop","coll":"orders"},"#,
                 r#""documentKey":{"_id":{"$document":{"$oid":"no id"}}},"fullDocument":{"$binary":{"base64":"BQAAAAE=","subType":"00"}},"#,
                 r#""updateDescription":{"updatedFields":{"a.b":1,"a.b":2}},"origin":"replay"}"#
             ),
@@ -98,13 +123,49 @@ mod tests {
     }
 
     #[test]
+    fn change_events_are_those_of_each_sdk() {
+        let cases = include_str!("../../../../plugin-sdk/conformance/change_events.jsonl");
+        for case in cases.lines() {
+            let case: serde_json::Value = serde_json::from_str(case).unwrap();
+            let mut op = read_op(case["canonical"].as_str().unwrap()).unwrap();
+            op.origin = match case["op"]["origin"].as_str().unwrap() {
+                "oplog" => Origin::Oplog,
+                "change-stream" => Origin::ChangeStream,
+                "snapshot" => Origin::Snapshot,
+                _ => Origin::Replay,
+            };
+            for (form, name) in [(Form::Relaxed, "relaxed"), (Form::Canonical, "canonical")] {
+                let mut written = Vec::new();
+                write_op(&op, form, &mut written);
+                assert_eq!(String::from_utf8(written).unwrap(), case[name].as_str().unwrap());
+            }
+        }
+        assert!(cases.lines().count() > 5);
+    }
+
+    #[test]
+    fn a_line_of_an_earlier_host_is_parsed() {
+        let line = concat!(
+            r#"{"id":"7.2.3","operationType":"drop","ns":"shop.orders.old","timestamp":{"$timestamp":{"t":7,"i":2}},"#,
+            r#""command":{"drop":"orders.old"},"transaction":{"id":"t","index":4},"origin":"oplog"}"#
+        );
+        let mut written = Vec::new();
+        write_op(&read_op(line).unwrap(), Form::Relaxed, &mut written);
+        let expected = concat!(
+            r#"{"_id":{"_data":"7.2.3"},"operationType":"drop","clusterTime":{"$timestamp":{"t":7,"i":2}},"#,
+            r#""ns":{"db":"shop","coll":"orders.old"},"command":{"drop":"orders.old"},"transaction":{"id":"t","index":4},"origin":"replay"}"#
+        );
+        assert_eq!(String::from_utf8(written).unwrap(), expected);
+    }
+
+    #[test]
     fn a_text_that_is_not_an_op_is_refused_with_the_reason() {
         let said = |line: &str| read_op(line).unwrap_err().to_string();
         assert!(said("{").starts_with("not valid JSON at byte 1: "));
         assert!(said("[]").starts_with("not a document: "));
         assert_eq!(said("{}"), "the op has no string operationType");
         assert!(said(r#"{"operationType":"insrt","ns":"a.b"}"#).starts_with("operationType: "));
-        assert_eq!(said(r#"{"operationType":"insert"}"#), "the op has no string ns");
+        assert_eq!(said(r#"{"operationType":"insert"}"#), "the op has no ns");
         assert_eq!(
             said(r#"{"operationType":"insert","ns":"a.b","fullDocument":3}"#),
             "fullDocument is not a document"

@@ -17,7 +17,7 @@ use bson::raw::RawElement;
 use bson::{Bson, RawBsonRef, RawDocument};
 use humantime::{format_rfc3339_millis, format_rfc3339_seconds};
 pub use line::read_op;
-pub(crate) use line::{MAX_OP_SIZE, op_of};
+pub(crate) use line::{MAX_OP_SIZE, op_id, op_of, time};
 pub use op::write_op;
 pub(crate) use read::read;
 pub use read::{MAX_SIZE, Unreadable, read_document};

@@ -26,7 +26,7 @@ use super::outbox::{DecodedMessage, Outbox, ReceiverGone};
 use super::path::{is_metadata, namespace};
 use super::report::{FileContents, FileTotals};
 use super::texts::Texts;
-use crate::extended_json::op_of;
+use crate::extended_json::{op_of, time};
 
 /// Reads files one after another.
 pub(super) struct Decoder {
@@ -308,7 +308,7 @@ impl Decoder {
             return Ok(Some(broken.to_string()));
         }
         // An event without a time counts as being in order.
-        let time = Some(events::time(event)).filter(|time| *time != Timestamp::default());
+        let time = Some(time(event)).filter(|time| *time != Timestamp::default());
         if let Some(time) = time
             && !self.advance(file, time, offset)?
         {

@@ -2,9 +2,9 @@
 
 use bson::{RawBsonRef, RawDocument};
 use bytes::Bytes;
-use gtm_oplog::{OperationType, Reply, Timestamp};
+use gtm_oplog::{OperationType, Reply};
 
-use crate::extended_json::{MAX_OP_SIZE, read};
+use crate::extended_json::{MAX_OP_SIZE, op_id, read};
 
 /// The form in which an event is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,13 +24,15 @@ pub(super) fn form(document: &RawDocument) -> Option<EventForm> {
         return (has_token && field("splitEvent").is_some()).then_some(EventForm::Event);
     };
     match field("ns") {
+        // The form of earlier hosts.
         Some(RawBsonRef::String(_))
             if field("_id").is_none() && operation.parse::<OperationType>().is_ok() =>
         {
             Some(EventForm::Line)
         }
         Some(RawBsonRef::Document(namespace)) if has_token || field("_id").is_none() => {
-            namespace.get_str("db").is_ok().then_some(EventForm::Event)
+            let form = if op_id(document).is_some() { EventForm::Line } else { EventForm::Event };
+            namespace.get_str("db").is_ok().then_some(form)
         }
         // The end of a stream.
         None if has_token => Some(EventForm::Event),
@@ -63,12 +65,6 @@ pub(super) fn is_event(document: &RawDocument, reply: &Reply) -> bool {
     form(document).is_some() || payload(document, reply).and_then(within).is_some()
 }
 
-/// Returns the time of the change. Null: the event has no time.
-pub(super) fn time(event: &RawDocument) -> Timestamp {
-    let time = ["clusterTime", "timestamp"].into_iter().find_map(|name| event.get_timestamp(name).ok());
-    time.map(Timestamp::from).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use bson::{Document, RawDocumentBuf, doc};
@@ -87,6 +83,18 @@ mod tests {
             (doc! { "operationType": "delete", "ns": &ns }, Some(EventForm::Event)),
             (doc! { "_id": &id, "operationType": "invalidate" }, Some(EventForm::Event)),
             (doc! { "_id": &id, "splitEvent": { "fragment": 2, "of": 2 } }, Some(EventForm::Event)),
+            (
+                doc! { "_id": { "_data": "7.1.0" }, "operationType": "insert", "ns": &ns },
+                Some(EventForm::Line),
+            ),
+            (
+                doc! { "_id": { "_data": "7.1.82ab" }, "operationType": "other", "ns": { "db": "a" } },
+                Some(EventForm::Line),
+            ),
+            (
+                doc! { "_id": { "_data": "82.ab" }, "operationType": "insert", "ns": &ns },
+                Some(EventForm::Event),
+            ),
             (doc! { "operationType": "insert", "ns": "a.b" }, Some(EventForm::Line)),
             // Documents of users.
             (doc! { "_id": 1, "operationType": "insert", "ns": "a.b" }, None),

@@ -39,6 +39,9 @@ pub(in crate::cli) struct TryArguments {
     /// A filter that runs before that of the plugin. May be repeated: the filters run in this order
     #[arg(long = "filter", value_name = "FILE")]
     filters: Vec<PluginFilter>,
+    /// Let this timer of the plugin be due: at a time such as 2026-01-31T06:00:00Z, by default now. May be repeated
+    #[arg(long = "tick", value_name = "TIMER[@TIME]")]
+    pub(in crate::cli) ticks: Vec<String>,
     /// A value of the plugin's config, or, with NAME, of the config of a filter. May be repeated
     #[arg(short = 's', long = "set", value_name = "[NAME:]KEY=VALUE")]
     values: Vec<PluginValue>,

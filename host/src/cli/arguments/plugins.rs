@@ -40,7 +40,7 @@ pub(in crate::cli) struct PluginArguments {
     values: Vec<PluginValue>,
 
     /// Something that a plugin may do besides computing, such as mail. Grants are mail, mail-from=ADDRESS, mail-to=ADDRESS, mail-per-minute=COUNT, state, http=SERVER,
-    /// http-private=SERVER, mongodb-read=DB.COLL, mongodb-write=DB.COLL, env=NAME, dir=HOST:GUEST or dir-write=HOST:GUEST.
+    /// http-private=SERVER, tcp=HOST:PORT, tcp-private=HOST:PORT, tls=HOST:PORT, tls-private=HOST:PORT, mongodb-read=DB.COLL, mongodb-write=DB.COLL, env=NAME, dir=HOST:GUEST or dir-write=HOST:GUEST.
     /// 'http=GET,POST SERVER/PATH' grants only these methods and this path, in which * stands for any characters.
     /// Without a NAME, the grant is for every plugin. May be repeated; in the variable, one grant per line
     #[arg(short, long = "grant", env = "GTM_GRANT", value_name = "[NAME:]GRANT")]

@@ -24,7 +24,7 @@ pub(super) fn of_plugins(
     let mut shown = Vec::new();
     for (key, value, origin) in settings.origins.of_plugins() {
         // Headers may be a table of their own.
-        let is_secret = key.contains(".config.") || key.contains(".headers.");
+        let is_secret = key.contains(".config.") || key.contains(".headers.") || key.contains(".aws_sigv4.");
         let value = if is_secret { hidden(value) } else { without_secrets(value) };
         shown.push(Shown { key: key.to_owned(), value: Some(value), origin: origin.to_string() });
     }
@@ -145,6 +145,12 @@ fn in_file(grant: &str) -> Option<(&'static str, Value)> {
         "mail-per-minute" => ("mail.per_minute", value.parse::<i64>().ok()?.into()),
         "http" => ("http", list()),
         "http-private" => ("http", table(vec![("url", text(value)), ("private", true.into())])),
+        "tcp" => ("tcp", list()),
+        "tcp-private" => ("tcp", table(vec![("server", text(value)), ("private", true.into())])),
+        "tls" => ("tcp", table(vec![("server", text(value)), ("tls", true.into())])),
+        "tls-private" => {
+            ("tcp", table(vec![("server", text(value)), ("tls", true.into()), ("private", true.into())]))
+        }
         "mongodb-read" => ("mongodb.read", list()),
         "mongodb-write" => ("mongodb.write", list()),
         "env" => ("env", list()),
@@ -166,7 +172,7 @@ mod tests {
     use super::*;
 
     /// One grant of each form.
-    const FORMS: [&str; 14] = [
+    const FORMS: [&str; 18] = [
         "mail",
         "mail-from=a@a.example",
         "mail-to=*@a.example",
@@ -175,6 +181,10 @@ mod tests {
         "http=https://a.example",
         "http=GET,POST https://a.example/x",
         "http-private=http://solr:8983",
+        "tcp=redis.example.com:6379",
+        "tcp-private=db.internal:5432",
+        "tls=redis.example.com:6380",
+        "tls-private=[fd00::1]:5432",
         "mongodb-read=shop.*",
         "mongodb-write=shop.sums",
         "env=HOME",

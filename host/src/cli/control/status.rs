@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use console::{Style, Term};
-use gtm_delivery::{HostActivity, HostStatus, PluginState, PluginStatus};
+use gtm_delivery::{HostActivity, HostStatus, PluginState, PluginStatus, TickOutcome, TimerStatus};
 use gtm_host::config::Settings;
 use gtm_mongo::{SourceState, SourceStatus};
 use gtm_runtime::FilterStatus;
@@ -106,6 +106,10 @@ fn table(status: &HostStatus) -> String {
     if !chains.is_empty() {
         shown.push_str(&format!("\n\n{chains}"));
     }
+    if plugins.iter().any(|plugin| !plugin.timers.is_empty()) {
+        shown.push_str("\n\n");
+        shown.push_str(&timers(plugins));
+    }
     for PluginStatus { plugin, last_error, last_error_seconds, .. } in plugins {
         if let Some(error) = last_error {
             let at = last_error_seconds.map(|at| format!(", {} ago", ago(at, now))).unwrap_or_default();
@@ -135,6 +139,28 @@ fn chains(plugins: &[PluginStatus]) -> String {
         return String::new();
     }
     Columns::new((0..HEADS.len()).map(|column| column > 1).collect()).lines(&rows).join("\n")
+}
+
+/// Returns a table of the timers.
+fn timers(plugins: &[PluginStatus]) -> String {
+    let heads = ["TIMER", "OF", "NEXT", "LAST", "OUTCOME", "HANDLED", "FAILED", "REJECTED"];
+    let row = |plugin: &PluginStatus, timer: &TimerStatus| {
+        let at = |seconds: Option<u32>| seconds.map_or("-".to_owned(), |seconds| time(seconds.into()));
+        vec![
+            line(&timer.timer).into_owned(),
+            line(&plugin.plugin).into_owned(),
+            at(timer.next_seconds),
+            at(timer.last_seconds),
+            timer.last_outcome.map_or("-", TickOutcome::name).to_owned(),
+            timer.handled.to_string(),
+            timer.failed.to_string(),
+            timer.rejected.to_string(),
+        ]
+    };
+    let rows = plugins.iter().flat_map(|plugin| plugin.timers.iter().map(|timer| row(plugin, timer)));
+    let rows: Vec<_> = std::iter::once(heads.map(str::to_owned).to_vec()).chain(rows).collect();
+    let numeric = heads.map(|head| matches!(head, "HANDLED" | "FAILED" | "REJECTED")).to_vec();
+    Columns::new(numeric).lines(&rows).join("\n")
 }
 
 fn described(source: &SourceStatus) -> String {

@@ -85,6 +85,7 @@ pub const SETTINGS: &[Setting] = &[
         .formerly("log-bytes").default("8 MiB"),
     new("limits.http_requests", Count, "How many HTTP requests of a plugin may be in progress at the same time").value("COUNT").default("16"),
     new("limits.http_bytes", Size, "How large the body of a plugin's HTTP request may be, and that of the response").default("16 MiB"),
+    new("limits.tcp_sockets", Count, "How many TCP sockets each instance of a plugin may hold at the same time").value("COUNT").default("16"),
     new("limits.state_keys", Count, "How many values a plugin may keep as its state. The host refuses more. 0: no limit").value("COUNT")
         .default("100000"),
     new("limits.state_bytes", SizeOrZero, "How large a plugin's state may be, including its keys. The host refuses more. 0: no limit")
@@ -160,7 +161,10 @@ pub const SETTINGS: &[Setting] = &[
     new("plugins.*.grants.mail", FlagOrTable, "Send mail through the server of mail.url: true, or a table with from, to and per_minute. On the \
         command line, for this and the other grants: --grant [NAME:]GRANT").without_option(),
     new("plugins.*.grants.state", Flag, "Keep values in the store").without_option(),
-    new("plugins.*.grants.http", List, "Send requests to these servers: URLs, or tables with url, private, methods, paths and headers").without_option(),
+    new("plugins.*.grants.http", List, "Send requests to these servers: URLs, or tables with url, private, methods, paths, headers and \
+         aws_sigv4").without_option(),
+    new("plugins.*.grants.tcp", List, "Connect to these servers: texts like redis.example.com:6379, or tables with server, tls and private")
+        .without_option(),
     new("plugins.*.grants.mongodb.read", List, "Read these collections of the cluster, such as shop.*").without_option(),
     new("plugins.*.grants.mongodb.write", List, "Write to these collections of the cluster").without_option(),
     new("plugins.*.grants.env", List, "Read these variables of the host's environment").without_option(),

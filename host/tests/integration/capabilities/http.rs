@@ -36,6 +36,10 @@ impl Sink {
         format!("http://{}{path}", self.address)
     }
 
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
     pub fn grant(&self) -> String {
         format!("http=http://{}", self.address)
     }

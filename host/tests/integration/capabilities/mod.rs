@@ -1,11 +1,15 @@
 //! What a plugin may do beside computing, when it is granted it, and what it is told when it is not.
 
 mod blocked;
+mod databases;
 mod files;
 pub mod http;
+mod keyvalue;
 mod mail;
 mod mongodb;
+mod signing;
 mod state;
+mod tcp;
 
 use bson::{Document, doc};
 use gtm_test_support::Server;

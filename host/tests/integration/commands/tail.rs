@@ -5,7 +5,7 @@ use gtm_test_support::Server;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{Database, Host, create_oplog, error_of, message, plugin, usage_error_of};
+use crate::support::{self, Database, Host, create_oplog, error_of, message, plugin, usage_error_of};
 
 #[tokio::test]
 async fn it_prints_what_a_plugin_gets() {
@@ -23,17 +23,15 @@ async fn it_prints_what_a_plugin_gets() {
         .unwrap();
     own.collection("things").update_one(doc! { "_id": 1 }, doc! { "$set": { "a": [1] } }).await.unwrap();
 
-    let in_things = |op: &Value| op["ns"] == namespace.as_str();
+    let in_things = |op: &Value| support::namespace(op) == namespace;
     let by_plugin: Vec<_> = host.printed(&own.name, 3).into_iter().filter(in_things).collect();
     for by_plugin in by_plugin {
-        let mut op = tail.op();
-        let op = op.as_object_mut().unwrap();
-        assert_eq!(op.remove("origin").unwrap(), "oplog");
-        assert!(op.remove("wallTime").unwrap()["$date"].is_string());
-        let timestamp = op.remove("timestamp").unwrap();
-        let time = &timestamp["$timestamp"];
-        assert_eq!(op["id"], format!("{}.{}.0", time["t"], time["i"]));
-        assert_eq!(Value::Object(op.clone()), by_plugin);
+        let op = tail.op();
+        assert_eq!(op, by_plugin);
+        assert_eq!(op["origin"], "oplog");
+        assert!(op["wallTime"]["$date"].is_string());
+        let time = &op["clusterTime"]["$timestamp"];
+        assert_eq!(support::op_id(&op), format!("{}.{}.0", time["t"], time["i"]));
     }
     tail.signal(Signal::SIGINT);
     let (code, log) = tail.ended();
@@ -58,8 +56,10 @@ async fn operations_and_regular_expressions_choose() {
         own.collection(collection).drop().await.unwrap();
     }
     let said: Vec<_> = (0..4).map(|_| tail.op()).collect();
-    let brief =
-        |op: &Value| format!("{} {}", op["operationType"], op["ns"]).replace(&own.name, "").replace('"', "");
+    let brief = |op: &Value| {
+        let operation = op["operationType"].as_str().unwrap();
+        format!("{operation} {}", support::namespace(op)).replace(&own.name, "")
+    };
     assert_eq!(said.iter().map(brief).collect::<Vec<_>>(), ["insert .a", "drop .a", "insert .b", "drop .b"]);
     assert_eq!(said[0]["fullDocument"], json!({ "_id": { "$numberInt": "1" } }));
     let arguments = ["tail", "--uri", server.uri(), "-n", "shop"];
@@ -116,8 +116,7 @@ fn a_database_that_is_called_as_the_hosts_own_can_be_had() {
         let mut tail = Host::start_in(&[&["tail", &file], arguments].concat(), environment);
         let printed: Vec<_> = std::iter::from_fn(|| tail.line()).collect();
         assert_eq!(tail.ended().0, Some(0));
-        let op =
-            |line: &String| serde_json::from_str::<Value>(line).unwrap()["ns"].as_str().unwrap().to_owned();
+        let op = |line: &String| support::namespace(&serde_json::from_str(line).unwrap());
         printed.iter().map(op).collect::<Vec<_>>()
     };
     assert_eq!(ns(&[], &[]), ["host.leases"]);
@@ -144,7 +143,11 @@ async fn a_rename_is_seen_under_both_names() {
         let rename = doc! { "renameCollection": &temporary, "to": &wanted };
         own.client.database("admin").run_command(rename).await.unwrap();
         let op = tail.op();
-        assert_eq!((&op["operationType"], &op["ns"]), (&json!("rename"), &json!(temporary)), "{source}");
+        assert_eq!(
+            (&op["operationType"], support::namespace(&op)),
+            (&json!("rename"), temporary),
+            "{source}"
+        );
         assert_eq!(op["command"]["to"], wanted.as_str(), "{source}");
     }
 }
@@ -216,7 +219,7 @@ fn nobody_need_read_it_to_its_end() {
     let ended = std::process::Command::new("bash").args(["-c", &script]).output().unwrap();
     assert_eq!(ended.status.code(), Some(0));
     let line: Value = serde_json::from_slice(&ended.stdout).unwrap();
-    assert_eq!((&line["ns"], &line["origin"]), (&json!("a.b"), &json!("replay")));
+    assert_eq!((support::namespace(&line).as_str(), &line["origin"]), ("a.b", &json!("replay")));
 }
 
 #[tokio::test]

@@ -7,9 +7,14 @@ use serde_json::Value;
 use crate::log;
 use crate::support::{Database, Host, create_oplog, eventually, plugin, run};
 
+/// A server for tests that write many ops: the test server reads its whole oplog whenever a host starts.
+fn own_server() -> Server {
+    Server::start(Default::default()).unwrap()
+}
+
 #[tokio::test]
 async fn one_that_never_returns_lets_the_others_go_on() {
-    let server = Server::ready().unwrap();
+    let server = own_server();
     let own = Database::new(server.uri()).await;
     let (stuck, print_ops) = (plugin("misbehave"), plugin("print_ops"));
     let namespace = format!("misbehave:namespace={}.things", own.name);
@@ -54,7 +59,7 @@ async fn one_that_never_returns_lets_the_others_go_on() {
 
 #[tokio::test]
 async fn one_that_was_paused_continues_beside_one_that_never_returns() {
-    let server = Server::ready().unwrap();
+    let server = own_server();
     let own = Database::new(server.uri()).await;
     let (stuck, print_ops) = (plugin("misbehave"), plugin("print_ops"));
     let namespace = format!("misbehave:namespace={}.things", own.name);

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use bson::{Timestamp, doc};
 use serde_json::Value;
 
-use crate::support::{Database, create_oplog, message, random};
+use crate::support::{Database, create_oplog, message, op_id, random};
 
 const DOCUMENTS: usize = 20;
 /// When all is written, in seconds since 1970.
@@ -69,7 +69,7 @@ fn seen(line: &Value) -> Option<Seen> {
     }
     let op: Value = serde_json::from_str(message(line)).unwrap();
     Some(Seen {
-        place: op["id"].as_str().unwrap().split('.').nth(1).unwrap().parse().unwrap(),
+        place: op_id(&op).split('.').nth(1).unwrap().parse().unwrap(),
         key: op["documentKey"]["_id"].as_i64().unwrap(),
         n: op["fullDocument"]["n"].as_i64().unwrap(),
     })

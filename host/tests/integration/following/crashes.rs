@@ -7,7 +7,7 @@ use bson::{Binary, Document, Timestamp, doc};
 use gtm_test_support::Server;
 use nix::sys::signal::Signal;
 
-use crate::support::{Database, Host, create_oplog, random};
+use crate::support::{Database, Host, create_oplog, op_id, random};
 
 /// How often it is killed.
 const ROUNDS: u32 = 200;
@@ -81,7 +81,7 @@ async fn killed(arguments: &[&str], start: &str, write: impl AsyncFn(&mut u64), 
             let op: serde_json::Value = serde_json::from_str(&line).unwrap();
             assert_eq!(op["documentKey"]["_id"], seen, "round {round}: none missing, none twice");
             seen += 1;
-            op["id"].as_str().unwrap().clone_into(&mut from);
+            op_id(&op).clone_into(&mut from);
         }
         if last_round {
             break;

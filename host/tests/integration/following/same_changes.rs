@@ -87,7 +87,7 @@ fn ops(tail: &Host, count: usize) -> Vec<Value> {
     let ops = (0..count).map(|_| {
         let mut op = tail.op();
         let fields = op.as_object_mut().unwrap();
-        for name in ["id", "timestamp", "wallTime", "origin"] {
+        for name in ["_id", "clusterTime", "wallTime", "origin"] {
             fields.remove(name);
         }
         if let Some(transaction) = fields.get_mut("transaction") {

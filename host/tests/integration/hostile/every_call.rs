@@ -163,6 +163,8 @@ impl Scene {
             sink.grant(),
             // It speaks no TLS: without the grant, a call that fails after such a request would have the plugin wait.
             sink.grant().replace("http://", "https://"),
+            format!("tcp=127.0.0.1:{}", sink.port()),
+            format!("tcp=localhost:{}", sink.port()),
             format!("mongodb-read={things}"),
             format!("mongodb-write={things}"),
             format!("dir-write={}:/data", data.display()),

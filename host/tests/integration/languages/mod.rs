@@ -9,6 +9,7 @@ mod growing;
 mod interpreted;
 mod settings;
 mod swaps;
+mod timers;
 mod toolchains;
 
 use std::io::Write;

@@ -4,6 +4,7 @@
 mod audit_log;
 mod index_documents;
 mod print_ops;
+mod send_digest;
 mod sinks;
 mod webhook;
 

@@ -6,7 +6,7 @@ use gtm_test_support::Server;
 use mongodb::Client;
 
 use super::{both, checkpoint, in_directory, key};
-use crate::support::{Host, plugin};
+use crate::support::{Host, namespace, plugin};
 
 #[tokio::test]
 async fn a_checkpoint_is_read_as_it_was_written() {
@@ -43,7 +43,7 @@ async fn the_hosts_own_database_can_have_another_name() {
     let arguments = ["--plugin", &print_ops, "--uri", server.uri(), "--store-database", "host"];
     let mut host = Host::tailing(&arguments);
     client.database("gtm").collection::<Document>("orders").insert_one(doc! { "_id": 1 }).await.unwrap();
-    assert_eq!(host.printed("gtm", 1)[0]["ns"], "gtm.orders");
+    assert_eq!(namespace(&host.printed("gtm", 1)[0]), "gtm.orders");
     let (code, log) = host.stop();
     assert_eq!(code, Some(0), "{log:?}");
     let mut own = client.database("host").list_collection_names().await.unwrap();

@@ -89,7 +89,7 @@ async fn what_is_no_version_leaves_the_old_one_running() {
         (b"", "is an empty file"),
         (b"#!/bin/sh", "is not WebAssembly"),
         (&bytes[..bytes.len() / 2], "cannot be compiled"),
-        (b"\0asm\x0d\0\x01\0", "exports neither gtm:plugin/handler"),
+        (b"\0asm\x0d\0\x01\0", "exports none of gtm:plugin/handler"),
     ];
     for (n, (bytes, reason)) in bad.into_iter().enumerate() {
         std::fs::write(&scene.file, bytes).unwrap();
@@ -215,7 +215,7 @@ async fn what_another_version_subscribes_to_is_read_from_then_on() {
     scene.wait_for("plugin.swap");
     // Again and again, as the test server's cursors pass over what is written while they are opened (a real server's do not).
     let writing = keep_inserting(scene.own.collection("things"), |n| doc! { "_id": n });
-    scene.host.wait_until("an op", |line| message(line).contains(".things\",\"documentKey\""));
+    scene.host.wait_until("an op", |line| message(line).contains("\"coll\":\"things\"},\"documentKey\""));
     writing.abort();
     put(plugin("errand"), &scene.file);
     scene.wait_for("plugin.swap");
@@ -243,7 +243,9 @@ async fn a_seek_after_a_swap_reads_what_the_new_version_subscribes_to() {
     // The former version did not subscribe to things.
     let (code, out, said) = run(&["seek", &start, "--admin", &scene.host.address()]);
     assert_eq!(code, Some(0), "{out}{said}");
-    scene.host.wait_until("the op", |line| message(line).contains(".things\",\"documentKey\":{\"_id\":1}"));
+    scene.host.wait_until("the op", |line| {
+        message(line).contains("\"coll\":\"things\"},\"documentKey\":{\"_id\":1}")
+    });
 }
 
 fn keep_inserting(

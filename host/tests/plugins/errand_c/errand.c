@@ -255,6 +255,23 @@ static void run_all(const gtm_op *ops, size_t count, gtm_outcome *outcomes) {
   }
 }
 
+static void timers(gtm_timers *all) {
+  gtm_text level;
+  bool is_high = gtm_config("level", &level) && gtm_equal(level, "high");
+  gtm_add_timer(all, "chime", gtm_text_of(is_high ? "1h" : "0 6 * * *"), GTM_EACH_MISSED);
+}
+
+static gtm_outcome tick(const gtm_tick *due) {
+  if (!gtm_equal(due->timer, "chime")) return gtm_reject(gtm_join(2, (gtm_text[]){gtm_text_of("no timer "), due->timer}));
+  gtm_text level = {0}, space = gtm_text_of(" ");
+  gtm_config("level", &level);
+  gtm_log_info(gtm_join(9, (gtm_text[]){
+    due->timer, space, gtm_number((int64_t)due->at), space, due->id, space, gtm_number(due->attempt), space, level,
+  }));
+  return due->attempt == 2 ? gtm_retry_after(1500, gtm_text_of("later")) : gtm_done();
+}
+
 GTM_LIFECYCLE(SETTINGS, init);
 GTM_FILTER(is_own);
 GTM_BATCH_HANDLER(run_all);
+GTM_SCHEDULE(timers, tick);

@@ -199,6 +199,19 @@ static void run_all(gtm::Batch &batch) {
   }
 }
 
+static void timers(gtm::Timers &all) {
+  all.add("chime", gtm::config("level").value_or("") == "high" ? "1h" : "0 6 * * *", GTM_EACH_MISSED);
+}
+
+static gtm::Outcome tick(const gtm::Tick &due) {
+  if (due.timer != "chime") return gtm::reject("no timer " + std::string(due.timer));
+  std::string line = std::string(due.timer) + " " + std::to_string(due.at) + " " + std::string(due.id) + " " +
+                     std::to_string(due.attempt) + " " + std::string(gtm::config("level").value_or(""));
+  gtm::log::info(line);
+  return due.attempt == 2 ? gtm::retry_after(1500, "later") : gtm::done();
+}
+
 GTM_LIFECYCLE(SETTINGS, init);
 GTM_FILTER(is_own);
 GTM_BATCH_HANDLER(run_all);
+GTM_SCHEDULE(timers, tick);

@@ -22,7 +22,8 @@ func init() {
 		{Name: "level", Type: gtm.ChoiceSetting, Choices: []string{"low", "high"}, FormerNames: []string{"grade"}, Doc: "A choice."},
 		{Name: "token", Secret: true, Doc: "A secret."},
 	}
-	gtm.Register(gtm.Plugin{Settings: settings, Init: begin, Filter: isOwn, HandleBatch: runAll})
+	gtm.Register(gtm.Plugin{Settings: settings, Init: begin, Filter: isOwn, HandleBatch: runAll,
+		Timers: timers, Tick: tick})
 }
 
 func main() {}
@@ -45,6 +46,26 @@ func isOwn(op *gtm.Op) bool {
 		return false
 	}
 	return database == "" || op.Database == database
+}
+
+func timers() []gtm.Timer {
+	schedule := "0 6 * * *"
+	if level, _ := gtm.Config("level"); level == "high" {
+		schedule = "1h"
+	}
+	return []gtm.Timer{{Name: "chime", Schedule: schedule, Missed: gtm.Each}}
+}
+
+func tick(tick *gtm.Tick) error {
+	if tick.Timer != "chime" {
+		return gtm.Rejectf("no timer %s", tick.Timer)
+	}
+	level, _ := gtm.Config("level")
+	gtm.Infof("%s %d %s %d %s", tick.Timer, tick.At.UnixMilli(), tick.ID, tick.Attempt, level)
+	if tick.Attempt == 2 {
+		return gtm.RetryAfter(1500*time.Millisecond, errors.New("later"))
+	}
+	return nil
 }
 
 func runAll(ops []*gtm.Op) []error {

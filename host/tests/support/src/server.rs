@@ -158,7 +158,7 @@ impl OwnServer {
                 command
             }
             ServerKind::TestServer(venv) => {
-                let mut command = Command::new(venv.program("secantusd-py"));
+                let mut command = venv.script("host/tests/support/python/test_server.py");
                 command.args(["--host", "127.0.0.1", "--port", &port, "--enable-test-commands"]);
                 // An acknowledged write survives a kill, as a majority write does on MongoDB.
                 command.arg("--sync-on-commit");

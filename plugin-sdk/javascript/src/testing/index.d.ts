@@ -1,7 +1,7 @@
 import type { Document } from "bson";
 import type { HttpError, MailError } from "../errors.js";
 import type { Message } from "../mail.js";
-import type { Op, OperationType, Origin, Plugin, Transaction, UpdateDescription } from "../index.js";
+import type { Op, OperationType, Origin, Plugin, Timestamp, Transaction, UpdateDescription } from "../index.js";
 
 /** A request that the plugin sent. */
 export interface Request {
@@ -28,6 +28,8 @@ export interface HarnessOptions {
   server?: (request: Request) => Answer | undefined;
   /** What each query of a collection gives, whatever it asks for, by namespace. */
   collections?: Record<string, Document[]>;
+  /** What the plugin may keep: keys, and bytes of keys and values. 0: no limit. By default as much as a host allows. */
+  stateQuota?: { maxKeys?: number; maxBytes?: number };
   /** Has each mail fail. */
   mailError?: MailError;
 }
@@ -79,6 +81,8 @@ export class Harness {
   readonly state: Map<string, Uint8Array>;
   /** Asks the plugin's filter and, if it wants the op, has it handled. Whether the plugin subscribes to it is not looked at. */
   run(op: Op): Promise<Run>;
+  /** Has a timer tick, as if it was due at this time, by default now. */
+  tick(timer: string, at?: Date): Promise<Effects & { outcome: Handled }>;
   /** Has these ops handled at once, whatever the filter says. */
   runBatch(ops: Op[]): Promise<Effects & { outcomes: Handled[] }>;
 }
@@ -89,6 +93,7 @@ export interface More {
   attempt?: number;
   origin?: Origin;
   transaction?: Transaction;
+  timestamp?: Timestamp;
   wallTime?: number;
   documentKey?: Document | Uint8Array;
   fullDocument?: Document | Uint8Array;
@@ -106,5 +111,5 @@ export function update(namespace: string, document: Document, updateDescription:
 /** A document that was removed. */
 declare function remove(namespace: string, documentKey: Document, more?: More): Op;
 export { remove as delete };
-/** Any op. Documents are objects, or bytes: bytes need not be BSON. */
+/** Any op. Without `id`, each has one of its own, in the form that a host gives it: `1700000000.1.0`. Documents are objects, or bytes: bytes need not be BSON. */
 export function op(operationType: OperationType, namespace: string, more?: More): Op;

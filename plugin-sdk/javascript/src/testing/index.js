@@ -3,10 +3,14 @@
 import { failure, refusal } from "../errors.js";
 import { values } from "../settings.js";
 import { subscribed } from "../subscriptions.js";
+import { timed } from "../timers.js";
 import { checked } from "./settings.js";
 import { enter } from "./world.js";
 
 export { delete, insert, op, replace, update } from "./ops.js";
+
+/** What a plugin may keep by default. */
+const QUOTA = { maxKeys: 100_000, maxBytes: 256 * 2 ** 20 };
 
 /** An instance of a plugin in a test. State lasts from one op to the next. */
 export class Harness {
@@ -63,6 +67,15 @@ export class Harness {
     return { ...run, wanted, outcome: await enter(world, () => outcomeOf(() => work(op, config))) };
   }
 
+  async tick(name, at = new Date()) {
+    const { config, pairs } = await this.#init();
+    const { tick } = timed(this.#plugin.timers).get(name) ?? {};
+    if (tick === undefined) throw new Error(`the plugin has no timer ${name}`);
+    const world = this.#world(pairs);
+    const due = { timer: name, at, id: `${Math.floor(at.getTime() / 1000)}.0.tick-${name}`, attempt: 1 };
+    return { ...world.run, outcome: await enter(world, () => outcomeOf(() => tick(due, config))) };
+  }
+
   async runBatch(ops) {
     const { config, pairs } = await this.#init();
     const world = this.#world(pairs);
@@ -82,9 +95,9 @@ export class Harness {
   }
 
   #world(config, only) {
-    const { server = () => ({}), collections = {}, mailError } = this.#options;
+    const { server = () => ({}), collections = {}, mailError, stateQuota } = this.#options;
     const run = { mails: [], requests: [], writes: [], log: [], counters: {}, gauges: {}, recorded: {} };
-    return { config, server, collections, mailError, only, state: this.#state, ends: this.#ends, run };
+    return { config, server, collections, mailError, only, state: this.#state, ends: this.#ends, stateQuota: { ...QUOTA, ...stateQuota }, run };
   }
 }
 
@@ -98,6 +111,6 @@ async function outcomeOf(work) {
     return { kind: "ok" };
   } catch (thrown) {
     const { tag, val } = failure(thrown);
-    return tag === "retry-after" ? { kind: "retry", reason: val[1], after: val[0] } : { kind: tag, reason: val };
+    return tag === "retry-after" ? { kind: "retry", reason: val.reason, after: val.delay } : { kind: tag, reason: val };
   }
 }

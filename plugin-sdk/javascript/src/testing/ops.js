@@ -24,16 +24,23 @@ export const update = (namespace, document, updateDescription, more) =>
 const remove = (namespace, documentKey, more) => op("delete", namespace, { documentKey, ...more });
 export { remove as delete };
 
-/** Any op. Documents are objects, or bytes: bytes need not be BSON. */
+/** The time of all ops, in seconds since 1970. */
+const TIME = 1_700_000_000;
+
+/** The number of ops that were made. */
+let made = 0;
+
+/** Any op, with an id of its own in the form that a host gives it. Documents are objects, or bytes: bytes need not be BSON. */
 export function op(operationType, namespace, more = {}) {
   const [database, ...collection] = namespace.split(".");
+  made += 1;
   const contract = {
-    id: "6553f10000000001-0",
+    id: `${TIME}.${made}.0`,
     operationType: TYPES[operationType] ?? operationType,
     database,
     collection: collection.join("."),
-    timestamp: { time: 1_700_000_000, increment: 1 },
-    wallTime: 1_700_000_000_000,
+    timestamp: { time: TIME, increment: made },
+    wallTime: TIME * 1000,
     transaction: undefined,
     origin: "oplog",
     attempt: 1,

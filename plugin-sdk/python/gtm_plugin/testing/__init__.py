@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace as _changed
+from datetime import datetime, timezone
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import bson
@@ -17,8 +19,8 @@ import bson
 from .. import _memory, _trace
 from .._memory import Effects, Request
 from ..errors import Failure, Retry
-from ..op import Op
-from ..registry import Subscription, registry, taking
+from ..op import Op, Timestamp
+from ..registry import Subscription, Tick, registry, taking
 from ._settings import checked
 
 if TYPE_CHECKING:
@@ -56,14 +58,18 @@ class Harness:
         server: Callable[[str, str], Response] | Callable[[str, str, Request], Response] | None = None,
         collections: Mapping[str, list[dict[str, Any]]] | None = None,
         mail_error: Failure | None = None,
+        state_quota: tuple[int, int] | None = None,
     ) -> None:
         """Describes the world around the plugin.
 
         ``config`` has the settings as a user writes them, ``{"wait": "10s"}``, or as values of Python. They are checked if the plugin
         declares its settings. ``server`` answers requests, by method, URL and, if it takes a third argument, the `Request`.
-        ``collections`` are found, whole, by their namespace.
+        ``collections`` are found, whole, by their namespace. ``state_quota`` is the maximum number of keys, and of the bytes of keys and
+        values; 0 means no limit. By default, it is that of the host.
         """
         self.host = _memory.Host({}, server and taking(server), dict(collections or {}), mail_error)
+        if state_quota is not None:
+            self.host.state_quota = state_quota
         self._config = dict(config or {})
         self._settings: Any = None
         self._subscriptions: list[Subscription] | None = None
@@ -98,6 +104,22 @@ class Harness:
         effects = self._begin(is_handling=True)
         return Batch(**vars(effects), outcomes=self._handle_all(list(ops)))
 
+    def tick(self, timer: str, at: datetime | None = None) -> Run:
+        """Does the work of a timer, as if it was due at this time, by default now."""
+        self.init()
+        effects = self._begin(is_handling=True)
+        at = datetime.now(timezone.utc) if at is None else at
+        try:
+            registry.timers[timer].function(Tick(timer, at, f"{int(at.timestamp())}.0.tick-{timer}"), self._settings)
+        except Exception as error:
+            return Run(**vars(effects), failure=_failure(error))
+        return Run(**vars(effects))
+
+    def schedules(self) -> dict[str, str]:
+        """Returns the schedule of each timer with these settings."""
+        self.init()
+        return {name: timer.schedule(self._settings) for name, timer in registry.timers.items()}
+
     def _begin(self, is_handling: bool) -> Effects:
         _memory.current = self.host
         self.host.is_handling = is_handling
@@ -128,10 +150,20 @@ def _failure(error: Exception) -> Failure:
     return error if isinstance(error, Failure) else Retry(_trace.reason(error))
 
 
+# The time of all ops, in seconds since 1970.
+_TIME = 1_700_000_000
+_made = count(1)
+
+
 def op(operation_type: str, namespace: str, **fields: Any) -> Op:
-    """Returns any op. Its documents are bytes: ``raw_document``, …"""
+    """Returns any op. Its documents are bytes: ``raw_document``, …
+
+    Each has an id of its own, in the form that a host gives it: ``1700000000.1.0``.
+    """
     database, _, collection = namespace.partition(".")
-    return _changed(Op("1.1.0", operation_type, database, collection), **fields)
+    increment = next(_made)
+    made = Op(f"{_TIME}.{increment}.0", operation_type, database, collection, Timestamp(_TIME, increment), _TIME * 1000)
+    return _changed(made, **fields)
 
 
 def insert(namespace: str, document: Mapping[str, Any], **fields: Any) -> Op:

@@ -71,72 +71,7 @@ pub(crate) mod metrics {
     }
 }
 
-/// No value ends in a test: the harness only records its time to live.
-pub(crate) mod state {
-    use super::contract::state::{Entry, Quota};
-    use super::with;
-    use crate::bindings::gtm::plugin::types::Error;
-
-    pub(crate) fn get(key: &str) -> Result<Option<Vec<u8>>, Error> {
-        Ok(with(|world| world.state.get(key).map(|(value, _)| value.clone())))
-    }
-
-    pub(crate) fn set(key: &str, value: &[u8], time_to_live: Option<u64>) -> Result<(), Error> {
-        with(|world| world.state.insert(key.to_owned(), (value.to_vec(), time_to_live)));
-        Ok(())
-    }
-
-    pub(crate) fn delete(key: &str) -> Result<(), Error> {
-        with(|world| world.state.remove(key));
-        Ok(())
-    }
-
-    pub(crate) fn compare_and_swap(
-        key: &str,
-        expected: Option<&[u8]>,
-        value: &[u8],
-        time_to_live: Option<u64>,
-    ) -> Result<bool, Error> {
-        let is_expected = get(key)?.as_deref() == expected;
-        if is_expected {
-            set(key, value, time_to_live)?;
-        }
-        Ok(is_expected)
-    }
-
-    pub(crate) fn increment(key: &str, by: i64, time_to_live: Option<u64>) -> Result<i64, Error> {
-        let value = get(key)?.unwrap_or_else(|| b"0".to_vec());
-        let number: Option<i64> = std::str::from_utf8(&value).ok().and_then(|text| text.parse().ok());
-        let number = number.ok_or_else(|| Error::Invalid(format!("the value of {key} is not a number")))?;
-        let sum = number.checked_add(by).ok_or_else(|| Error::Invalid("the sum does not fit".to_owned()))?;
-        let former = with(|world| world.state.get(key).and_then(|(_, time_to_live)| *time_to_live));
-        set(key, sum.to_string().as_bytes(), time_to_live.or(former))?;
-        Ok(sum)
-    }
-
-    pub(crate) fn list_entries(prefix: &str, after: Option<&str>, limit: u32) -> Result<Vec<Entry>, Error> {
-        let is_listed = |key: &str| key.starts_with(prefix) && after.is_none_or(|after| key > after);
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX).min(1000);
-        Ok(with(|world| {
-            let listed = world.state.iter().filter(|(key, _)| is_listed(key)).take(limit);
-            let entry = |(key, (value, time_to_live)): (&String, &(Vec<u8>, Option<u64>))| Entry {
-                key: key.clone(),
-                value: value.clone(),
-                time_to_live: *time_to_live,
-            };
-            listed.map(entry).collect()
-        }))
-    }
-
-    pub(crate) fn get_quota() -> Result<Quota, Error> {
-        let (keys, bytes) = with(|world| {
-            let bytes = world.state.iter().map(|(key, (value, _))| key.len() + value.len()).sum::<usize>();
-            (world.state.len(), bytes)
-        });
-        let count = |count| u64::try_from(count).unwrap_or(u64::MAX);
-        Ok(Quota { keys: count(keys), max_keys: 0, bytes: count(bytes), max_bytes: 0 })
-    }
-}
+pub(crate) use super::state;
 
 pub(crate) mod http {
     use super::with;

@@ -1,11 +1,22 @@
 //! Makes ops for tests.
 
+use std::cell::Cell;
+
 use bson::{Document, RawDocument, doc};
 
 use crate::Op;
 use crate::bindings::gtm::plugin::types::{self, OperationType, Origin, Timestamp};
 
-/// Makes an op step by step.
+thread_local! {
+    /// The number of ops that were made on this thread, on which a test runs alone.
+    static MADE: Cell<u32> = const { Cell::new(0) };
+}
+
+/// The time of all ops, in seconds since 1970.
+const TIME: u32 = 1_700_000_000;
+
+/// Makes an op step by step. Each op has an id of its own, in the form that a host gives it: `1700000000.1.0`, then `1700000000.2.0`, … in
+/// each test.
 #[derive(Clone, Debug)]
 #[must_use = "build makes the op"]
 pub struct OpBuilder(types::Op);
@@ -35,13 +46,15 @@ impl OpBuilder {
     /// Begins an op of this type in `database.collection`.
     pub fn new(namespace: &str, operation_type: OperationType) -> Self {
         let (database, collection) = namespace.split_once('.').unwrap_or((namespace, ""));
+        let increment = MADE.get() + 1;
+        MADE.set(increment);
         Self(types::Op {
-            id: "1700000000.1.0".to_owned(),
+            id: format!("{TIME}.{increment}.0"),
             operation_type,
             database: database.to_owned(),
             collection: collection.to_owned(),
-            timestamp: Timestamp { time: 1_700_000_000, increment: 1 },
-            wall_time: Some(1_700_000_000_000),
+            timestamp: Timestamp { time: TIME, increment },
+            wall_time: Some(u64::from(TIME) * 1000),
             document_key: None,
             full_document: None,
             full_document_before_change: None,
@@ -97,6 +110,24 @@ impl OpBuilder {
     /// Sets the update description, in which several fields may have the same name.
     pub fn raw_description(mut self, description: &RawDocument) -> Self {
         self.0.update_description = Some(description.as_bytes().to_vec());
+        self
+    }
+
+    /// Sets the timestamp.
+    pub fn timestamp(mut self, timestamp: Timestamp) -> Self {
+        self.0.timestamp = timestamp;
+        self
+    }
+
+    /// Sets the time at which the server wrote it, in milliseconds since 1970. None: the server does not report it.
+    pub fn wall_time(mut self, millis: Option<u64>) -> Self {
+        self.0.wall_time = millis;
+        self
+    }
+
+    /// Sets the place in a transaction.
+    pub fn transaction(mut self, id: &str, index: u32) -> Self {
+        self.0.transaction = Some(types::Transaction { id: id.to_owned(), index });
         self
     }
 

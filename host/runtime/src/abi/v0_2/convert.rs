@@ -1,17 +1,28 @@
 //! Converts ops, operation types, failures and declared settings.
 
-use super::generated::exports::gtm::plugin::lifecycle;
+use super::generated::exports::gtm::plugin::{lifecycle, schedule};
 use super::types;
 use crate::failure::Failure;
 use crate::setting::{DeclaredSetting, SettingType};
+use crate::timer::MissedTicks;
 
 crate::abi::convert_ops!(super::types);
 
 pub(super) fn lift_failure(failure: types::Failure) -> Failure {
     match failure {
         types::Failure::Retry(reason) => Failure::retry(reason),
-        types::Failure::RetryAfter((millis, reason)) => Failure::retry_after(millis, reason),
+        types::Failure::RetryAfter(types::DelayedRetry { delay, reason }) => {
+            Failure::retry_after(delay, reason)
+        }
         types::Failure::Reject(reason) => Failure::reject(reason),
+    }
+}
+
+pub(super) fn lift_missed(missed: schedule::MissedTicks) -> MissedTicks {
+    match missed {
+        schedule::MissedTicks::Skip => MissedTicks::Skip,
+        schedule::MissedTicks::Once => MissedTicks::Once,
+        schedule::MissedTicks::Each => MissedTicks::Each,
     }
 }
 

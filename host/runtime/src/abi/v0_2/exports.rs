@@ -6,10 +6,12 @@ use gtm_oplog::Op;
 use wasmtime::Store;
 use wasmtime::component::{Component, Instance, InstancePre};
 
-use super::convert::{lift_failure, lift_operation, lift_setting, lower};
-use super::generated::exports::gtm::plugin::{batch_filter, batch_handler, filter, handler, lifecycle};
+use super::convert::{lift_failure, lift_missed, lift_operation, lift_setting, lower};
+use super::generated::exports::gtm::plugin::{
+    batch_filter, batch_handler, filter, handler, lifecycle, schedule,
+};
 use super::types;
-use crate::abi::exports::{HandleOutcome, Subscription, not_exported};
+use crate::abi::exports::{DeclaredTimer, HandleOutcome, Subscription, not_exported};
 use crate::setting::DeclaredSetting;
 use crate::state::InstanceState;
 
@@ -20,6 +22,7 @@ pub(crate) struct ExportIndices {
     batch_filter: Option<batch_filter::GuestIndices>,
     handler: Option<handler::GuestIndices>,
     batch_handler: Option<batch_handler::GuestIndices>,
+    schedule: Option<schedule::GuestIndices>,
 }
 
 /// The interfaces of an instance.
@@ -29,6 +32,7 @@ pub(crate) struct Exports {
     batch_filter: Option<batch_filter::Guest>,
     handler: Option<handler::Guest>,
     batch_handler: Option<batch_handler::Guest>,
+    schedule: Option<schedule::Guest>,
 }
 
 impl ExportIndices {
@@ -52,8 +56,9 @@ impl ExportIndices {
             batch_filter: find!(batch_filter, "batch-filter"),
             handler: find!(handler, "handler"),
             batch_handler: find!(batch_handler, "batch-handler"),
+            schedule: find!(schedule, "schedule"),
         };
-        let has_work = found.has_filter() || found.has_handler();
+        let has_work = found.has_filter() || found.has_handler() || found.has_schedule();
         Ok(has_work.then_some(found))
     }
 
@@ -73,6 +78,7 @@ impl ExportIndices {
             batch_filter: load!(batch_filter),
             handler: load!(handler),
             batch_handler: load!(batch_handler),
+            schedule: load!(schedule),
         })
     }
 
@@ -86,6 +92,10 @@ impl ExportIndices {
 
     pub(crate) fn has_handler(&self) -> bool {
         self.handler.is_some() || self.batch_handler.is_some()
+    }
+
+    pub(crate) fn has_schedule(&self) -> bool {
+        self.schedule.is_some()
     }
 
     pub(crate) fn handles_batches(&self) -> bool {
@@ -117,6 +127,16 @@ impl Exports {
 
     pub(crate) fn needs_init(&self) -> bool {
         self.lifecycle.is_some()
+    }
+
+    pub(crate) async fn timers(
+        &self,
+        store: &mut Store<InstanceState>,
+    ) -> wasmtime::Result<Vec<DeclaredTimer>> {
+        let Some(schedule) = &self.schedule else { return Ok(Vec::new()) };
+        let timers = schedule.call_timers(store).await?;
+        let lift = |timer: schedule::Timer| (timer.name, timer.schedule, lift_missed(timer.missed));
+        Ok(timers.into_iter().map(lift).collect())
     }
 
     pub(crate) async fn filter(
@@ -164,6 +184,24 @@ impl Exports {
             (None, _) => Err(wrong_count(0)),
             (Some(_), others) => Err(wrong_count(others + 1)),
         }
+    }
+
+    /// Has the plugin do the work of a tick.
+    pub(crate) async fn tick(
+        &self,
+        store: &mut Store<InstanceState>,
+        tick: &Op,
+        id: &str,
+        attempt: u32,
+    ) -> wasmtime::Result<HandleOutcome> {
+        let schedule = self.schedule.as_ref().ok_or_else(|| not_exported("schedule"))?;
+        let tick = schedule::DueTick {
+            timer: &tick.namespace.database,
+            at: u64::from(tick.timestamp.time) * 1000,
+            id,
+            attempt,
+        };
+        Ok(schedule.call_tick(store, tick).await?.map_err(lift_failure))
     }
 
     pub(crate) async fn handle_batch(

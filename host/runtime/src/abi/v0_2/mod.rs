@@ -38,6 +38,7 @@ generate!(generated, {
             export gtm:plugin/batch-filter@0.2.0;
             export gtm:plugin/handler@0.2.0;
             export gtm:plugin/batch-handler@0.2.0;
+            export gtm:plugin/schedule@0.2.0;
         }
     ",
     exports: { default: async },

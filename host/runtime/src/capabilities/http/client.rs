@@ -3,7 +3,7 @@
 use std::error::Error as StdError;
 use std::io;
 use std::sync::{Arc, LazyLock};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use http::{HeaderName, HeaderValue, Method, Request, Response, Uri};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -15,11 +15,14 @@ use hyper_util::rt::TokioExecutor;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 
-use super::addresses::is_public;
+use super::super::addresses::{Prohibited, is_public};
+use super::super::host_pattern::address;
+use super::aws::{AwsSignature, SigningError};
 use super::connector::Connector;
-use super::grant::{HttpGrant, address};
-use super::request::Invalid;
-use super::resolver::{Prohibited, Resolver};
+use super::grant::HttpGrant;
+use super::request::{Invalid, collected, whole};
+use super::resolver::Resolver;
+use super::{Capability, Http};
 use crate::Limits;
 use crate::load_error::SetupError;
 
@@ -34,8 +37,8 @@ const READ_AHEAD_BYTES: usize = 128 * 1024;
 /// Sends the requests of one plugin, over connections of its own.
 pub(crate) struct HttpClient {
     grants: Arc<[HttpGrant]>,
-    /// The headers that the host adds to the requests of each grant.
-    headers: Arc<[Vec<(HeaderName, HeaderValue)>]>,
+    /// What the host adds to the requests of each grant.
+    additions: Arc<[RequestAdditions]>,
     /// Connections to public addresses, and those that may lead to private addresses, too. They share no connection.
     public: LazyLock<HttpConnections>,
     private: LazyLock<HttpConnections>,
@@ -45,6 +48,14 @@ pub(crate) struct HttpClient {
 }
 
 type HttpConnections = Client<HttpsConnector<Connector>, Limited<WasiBody>>;
+
+/// What the host adds to the requests of a grant.
+struct RequestAdditions {
+    headers: Vec<(HeaderName, HeaderValue)>,
+    signature: Option<AwsSignature>,
+    /// The names of all headers that it sets.
+    names: Vec<HeaderName>,
+}
 
 /// The permission to send a request.
 #[derive(Clone, Copy, Debug)]
@@ -84,10 +95,11 @@ pub(super) enum HttpRefusal {
 impl HttpClient {
     pub(crate) fn new(plugin: &str, grants: &[HttpGrant], limits: &Limits) -> Result<Self, SetupError> {
         let grants: Arc<[HttpGrant]> = grants.into();
-        let headers = grants.iter().map(|grant| headers(plugin, grant)).collect::<Result<Vec<_>, _>>()?;
+        let additions = grants.iter().map(|grant| RequestAdditions::new(plugin, grant));
+        let additions = additions.collect::<Result<Vec<_>, _>>()?;
         Ok(Self {
             grants,
-            headers: headers.into(),
+            additions: additions.into(),
             // Made when needed: reading the certificates of the machine takes a while.
             public: LazyLock::new(|| connections(false)),
             private: LazyLock::new(|| connections(true)),
@@ -112,15 +124,28 @@ impl HttpClient {
         let host = uri.host().unwrap_or_default();
         match address(host) {
             Some(address) if !is_public(address) && !private_too => {
-                Err(PermitRefusal::Prohibited(Prohibited::Private { host: host.to_owned(), address }))
+                Err(PermitRefusal::Prohibited(Prohibited::Private {
+                    host: host.to_owned(),
+                    address,
+                    grant: Http::NAME,
+                }))
             }
             _ => Ok(Permit { grant, private_too }),
         }
     }
 
-    /// Returns the headers that the host adds to a permitted request.
-    pub(super) fn added(&self, permit: Permit) -> &[(HeaderName, HeaderValue)] {
-        self.headers.get(permit.grant).map(Vec::as_slice).unwrap_or_default()
+    /// Returns the names of the headers that the host sets on a permitted request.
+    pub(super) fn added_names(&self, permit: Permit) -> &[HeaderName] {
+        self.additions.get(permit.grant).map(|added| added.names.as_slice()).unwrap_or_default()
+    }
+
+    /// Returns whether the host signs a permitted request. It keeps the whole body until the request is sent.
+    pub(super) fn signs(&self, permit: Permit) -> bool {
+        self.signature(permit).is_some()
+    }
+
+    fn signature(&self, permit: Permit) -> Option<&AwsSignature> {
+        self.additions.get(permit.grant)?.signature.as_ref()
     }
 
     /// Sends a permitted request.
@@ -130,20 +155,25 @@ impl HttpClient {
         permit: Permit,
         options: Option<RequestOptions>,
     ) -> Result<Response<WasiBody>, HttpRefusal> {
-        for (name, value) in self.added(permit) {
+        let added = self.additions.get(permit.grant).map(|added| added.headers.as_slice());
+        for (name, value) in added.unwrap_or_default() {
             let added = request.headers_mut().try_insert(name.clone(), value.clone());
             added.map_err(|_| HttpRefusal::Invalid(Invalid::ManyHeaders))?;
         }
         let most = self.most_bytes;
-        let request = request.map(|body| Limited::new(body, most));
         let first_byte = options.and_then(|options| options.first_byte_timeout).unwrap_or(self.timeout);
         let sending = async {
             let under_way = Arc::clone(&self.in_flight).acquire_owned().await.ok();
             let connections = if permit.private_too { &self.private } else { &self.public };
-            (under_way, connections.request(request).await)
+            let request = match self.signature(permit) {
+                Some(signature) => signed(request, signature, most).await?,
+                None => request,
+            };
+            let request = request.map(|body| Limited::new(body, most));
+            Ok::<_, HttpRefusal>((under_way, connections.request(request).await))
         };
         let sent = tokio::time::timeout(first_byte.min(self.timeout), sending).await;
-        let (under_way, response) = sent.map_err(|_| HttpRefusal::Failed(Error::HttpResponseTimeout))?;
+        let (under_way, response) = sent.map_err(|_| HttpRefusal::Failed(Error::HttpResponseTimeout))??;
         let response = response.map_err(|error| refused(&error, most))?;
         Ok(response.map(|body| bounded(body, most, under_way)))
     }
@@ -180,6 +210,41 @@ fn bounded(body: Incoming, most: usize, permit: Option<OwnedSemaphorePermit>) ->
         }
     });
     body.boxed_unsync()
+}
+
+/// Signs a request. The signature covers the body, so that this waits for all of it.
+async fn signed(
+    request: Request<WasiBody>,
+    signature: &AwsSignature,
+    most: usize,
+) -> Result<Request<WasiBody>, HttpRefusal> {
+    let (mut parts, body) = request.into_parts();
+    let body = collected(body, most).await.map_err(HttpRefusal::Failed)?;
+    // A server accepts a signature for some minutes only.
+    signature.sign(&mut parts, &body, SystemTime::now()).map_err(|error| {
+        let reason = format!("the host cannot sign the request: {error}");
+        HttpRefusal::Failed(Error::InternalError(Some(reason)))
+    })?;
+    Ok(Request::from_parts(parts, whole(body)))
+}
+
+impl RequestAdditions {
+    fn new(plugin: &str, grant: &HttpGrant) -> Result<Self, SetupError> {
+        let signature = grant.aws_sigv4.clone();
+        signature.as_ref().map(AwsSignature::check).transpose().map_err(|error| match error {
+            SigningError::Secret { name, reason } => SetupError::Secret {
+                plugin: plugin.to_owned(),
+                what: format!("the {name} for {grant}"),
+                reason,
+            },
+            SigningError::Header { .. } | SigningError::ManyHeaders => SetupError::Header {
+                plugin: plugin.to_owned(),
+                header: "aws_sigv4".to_owned(),
+                server: grant.to_string(),
+            },
+        })?;
+        Ok(Self { headers: headers(plugin, grant)?, signature, names: grant.added_names().collect() })
+    }
 }
 
 fn headers(plugin: &str, grant: &HttpGrant) -> Result<Vec<(HeaderName, HeaderValue)>, SetupError> {

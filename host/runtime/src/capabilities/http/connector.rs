@@ -11,7 +11,8 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tower_service::Service;
 
-use super::resolver::{Prohibited, Resolver};
+use super::super::addresses::Prohibited;
+use super::resolver::Resolver;
 use crate::listening::is_own;
 
 /// Checks where a connection leads before anything is sent on it. That covers names, addresses and routes.

@@ -1,7 +1,6 @@
 //! Servers to which a plugin may send requests.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::str::FromStr;
 
 use http::uri::Scheme;
@@ -9,6 +8,8 @@ use http::{HeaderName, HeaderValue, Method, Uri};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 
+use super::super::host_pattern::HostPattern;
+use super::aws::{AwsSignature, SIGNATURE_HEADERS};
 use super::path::{PathPattern, is_ambiguous};
 use crate::secret::{Secret, server};
 
@@ -29,18 +30,8 @@ pub struct HttpGrant {
     pub paths: Vec<PathPattern>,
     /// The headers that the host adds to each request. The plugin does not see them.
     pub headers: Vec<(HeaderName, Secret)>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum HostPattern {
-    /// Any host, with any scheme and port. It has no written form.
-    Anything,
-    /// `*`
-    Any,
-    /// `*.example.com`: all names with this end.
-    In(String),
-    Name(String),
-    Address(IpAddr),
+    /// How the host signs each request. None: it signs none. The plugin does not see the credentials.
+    pub aws_sigv4: Option<AwsSignature>,
 }
 
 /// The text does not name a server.
@@ -72,6 +63,7 @@ impl HttpGrant {
             methods: Vec::new(),
             paths: Vec::new(),
             headers: Vec::new(),
+            aws_sigv4: None,
         }
     }
 
@@ -98,30 +90,37 @@ impl HttpGrant {
         if authority.as_str().contains('@') || authority.host().contains('*') {
             return None;
         }
-        let host = canonical(authority.host());
-        // The http crate accepts brackets, dots and other characters anywhere.
-        if address(&host).is_none() && !is_name(&host) {
-            return None;
-        }
-        let host = match rest.strip_prefix('*').map(|_| host.strip_prefix("star").unwrap_or_default()) {
-            Some("") => HostPattern::Any,
-            Some(domain) => HostPattern::In(
-                domain
-                    .strip_prefix('.')
-                    .filter(|domain| !domain.is_empty())
-                    .map(|domain| format!(".{domain}"))?,
-            ),
-            None => match address(&host) {
-                Some(address) => HostPattern::Address(address),
-                None => HostPattern::Name(host),
-            },
+        let host = match rest.strip_prefix('*') {
+            Some(_) => format!("*{}", authority.host().strip_prefix("star").unwrap_or_default()),
+            None => authority.host().to_owned(),
         };
+        // The http crate accepts brackets, dots and other characters anywhere.
+        let host = HostPattern::parse(&host)?;
         let port = authority.port_u16();
         // An invalid port is not ignored.
         if authority.port().is_none() && rest.rsplit(']').next().is_some_and(|end| end.contains(':')) {
             return None;
         }
-        Some(Self { scheme, host, port, private: false, methods, paths, headers: Vec::new() })
+        let (private, headers, aws_sigv4) = (false, Vec::new(), None);
+        Some(Self { scheme, host, port, private, methods, paths, headers, aws_sigv4 })
+    }
+
+    /// Returns the secrets that the host adds to requests, or signs them with.
+    pub fn secrets(&self) -> impl Iterator<Item = &Secret> {
+        let headers = self.headers.iter().map(|(_, secret)| secret);
+        headers.chain(self.aws_sigv4.iter().flat_map(AwsSignature::secrets))
+    }
+
+    /// Returns the same secrets, to be changed.
+    pub fn secrets_mut(&mut self) -> impl Iterator<Item = &mut Secret> {
+        let headers = self.headers.iter_mut().map(|(_, secret)| secret);
+        headers.chain(self.aws_sigv4.iter_mut().flat_map(AwsSignature::secrets_mut))
+    }
+
+    /// Returns the names of the headers that the host sets on each request. A plugin cannot set them.
+    pub(super) fn added_names(&self) -> impl Iterator<Item = HeaderName> {
+        let signature = self.aws_sigv4.is_some().then_some(SIGNATURE_HEADERS);
+        self.headers.iter().map(|(name, _)| name.clone()).chain(signature.into_iter().flatten())
     }
 
     /// Returns whether a request to this URI with this method is granted.
@@ -147,27 +146,12 @@ impl HttpGrant {
         let is_by_scheme = *self.scheme.as_ref().unwrap_or(&Scheme::HTTPS) == scheme;
         let usual = if scheme == Scheme::HTTP { 80 } else { 443 };
         let is_port = uri.port_u16().unwrap_or(usual) == self.port.unwrap_or(usual);
-        is_by_scheme && is_port && uri.host().is_some_and(|host| self.names(host))
-    }
-
-    fn names(&self, host: &str) -> bool {
-        let host = canonical(host);
-        match &self.host {
-            HostPattern::Anything | HostPattern::Any => true,
-            HostPattern::In(domain) => host.ends_with(domain.as_str()),
-            HostPattern::Name(name) => *name == host,
-            HostPattern::Address(granted) => address(&host) == Some(*granted),
-        }
+        is_by_scheme && is_port && uri.host().is_some_and(|host| self.host.names(host))
     }
 
     /// Returns whether the server may have an address that is not public.
     pub(crate) fn allows_private(&self) -> bool {
-        self.private
-            || match &self.host {
-                HostPattern::Address(_) => true,
-                HostPattern::Name(name) => name == "localhost",
-                HostPattern::Anything | HostPattern::Any | HostPattern::In(_) => false,
-            }
+        self.private || self.host.names_private()
     }
 }
 
@@ -177,33 +161,9 @@ fn method(name: &str) -> Option<Method> {
     name.parse().ok().filter(|_| is_usual)
 }
 
-/// Returns a host name for comparison: in lowercase, without the dot of the root.
-fn canonical(host: &str) -> String {
-    host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase()
-}
-
-/// Returns the host of a URI as an address, if it is one in the usual form, with IPv6 in brackets.
-pub(crate) fn address(host: &str) -> Option<IpAddr> {
-    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    bare.parse::<IpAddr>().ok().map(|address| address.to_canonical())
-}
-
-/// Returns whether this is a host name: labels of letters, digits, hyphens and underscores.
-fn is_name(host: &str) -> bool {
-    let is_of_label = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    host.split('.').all(|label| !label.is_empty() && label.bytes().all(is_of_label))
-}
-
 impl fmt::Display for HttpGrant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://", self.scheme.as_ref().unwrap_or(&Scheme::HTTPS))?;
-        match &self.host {
-            HostPattern::Anything | HostPattern::Any => f.write_str("*")?,
-            HostPattern::In(domain) => write!(f, "*{domain}")?,
-            HostPattern::Name(name) => f.write_str(name)?,
-            HostPattern::Address(IpAddr::V6(address)) => write!(f, "[{address}]")?,
-            HostPattern::Address(address) => write!(f, "{address}")?,
-        }
+        write!(f, "{}://{}", self.scheme.as_ref().unwrap_or(&Scheme::HTTPS), self.host)?;
         if let Some(port) = self.port {
             write!(f, ":{port}")?;
         }
@@ -222,6 +182,9 @@ impl fmt::Display for HttpGrant {
             let names: Vec<_> = self.headers.iter().map(|(name, _)| name.as_str()).collect();
             write!(f, " (with {})", names.join(", "))?;
         }
+        if let Some(signature) = &self.aws_sigv4 {
+            write!(f, " ({signature})")?;
+        }
         Ok(())
     }
 }
@@ -239,6 +202,7 @@ impl<'de> Deserialize<'de> for HttpGrant {
             paths: Option<Vec<PathPattern>>,
             #[serde(default)]
             headers: std::collections::BTreeMap<String, Secret>,
+            aws_sigv4: Option<AwsSignature>,
         }
 
         struct TextOrTable;
@@ -248,7 +212,7 @@ impl<'de> Deserialize<'de> for HttpGrant {
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(
-                    "a server like \"https://api.example.com\", or a table with its url, methods, paths, private and headers",
+                    "a server like \"https://api.example.com\", or a table with its url, methods, paths, private, headers and aws_sigv4",
                 )
             }
 
@@ -257,7 +221,7 @@ impl<'de> Deserialize<'de> for HttpGrant {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<HttpGrant, A::Error> {
-                let HttpGrantTable { url, private, methods, paths, headers } =
+                let HttpGrantTable { url, private, methods, paths, headers, aws_sigv4 } =
                     HttpGrantTable::deserialize(de::value::MapAccessDeserializer::new(map))?;
                 let mut grant: HttpGrant = url.parse().map_err(de::Error::custom)?;
                 if methods.as_ref().is_some_and(Vec::is_empty) || paths.as_ref().is_some_and(Vec::is_empty) {
@@ -292,8 +256,14 @@ impl<'de> Deserialize<'de> for HttpGrant {
                     }
                     Ok((name, value))
                 };
-                let headers = headers.into_iter().map(header).collect::<Result<_, A::Error>>()?;
-                Ok(HttpGrant { private, headers, ..grant })
+                let headers = headers.into_iter().map(header).collect::<Result<Vec<_>, A::Error>>()?;
+                let is_signature = |(name, _): &&(HeaderName, Secret)| SIGNATURE_HEADERS.contains(name);
+                if let (Some(_), Some((name, _))) = (&aws_sigv4, headers.iter().find(is_signature)) {
+                    return Err(de::Error::custom(format!(
+                        "{name} is in headers, and aws_sigv4 sets it: leave out one of the two"
+                    )));
+                }
+                Ok(HttpGrant { private, headers, aws_sigv4, ..grant })
             }
         }
 
@@ -398,6 +368,39 @@ mod tests {
                 toml::from_str::<HttpGrantRule>(&format!("http = {{ url = \"a.example\", {odd} }}")).is_err(),
                 "{odd}"
             );
+        }
+    }
+
+    #[test]
+    fn a_signature_needs_its_credentials_and_sets_its_own_headers() {
+        #[derive(Deserialize)]
+        struct HttpGrantRule {
+            http: HttpGrant,
+        }
+        let grant = |more: &str| {
+            let signature = "aws_sigv4 = { region = \"eu-central-1\", service = \"es\", access_key = \"a\", \
+                             secret_key = { env = \"KEY\" }";
+            let text = format!("http = {{ url = \"a.example\", {signature}{more} }}");
+            toml::from_str::<HttpGrantRule>(&text).map(|rule| rule.http).map_err(|error| error.to_string())
+        };
+        let plain = grant(" }, headers = { x-key = \"v\" }").unwrap();
+        assert_eq!(plain.to_string(), "https://a.example (with x-key) (signed for es in eu-central-1)");
+        assert_eq!(plain.secrets().count(), 3);
+        let names: Vec<_> = plain.added_names().map(|name| name.to_string()).collect();
+        assert_eq!(
+            names,
+            ["x-key", "authorization", "x-amz-date", "x-amz-content-sha256", "x-amz-security-token"]
+        );
+        assert_eq!(grant(", session_token = { file = \"t\" } }").unwrap().secrets().count(), 3);
+        let twice = grant(" }, headers = { authorization = \"v\" }").unwrap_err();
+        assert!(twice.contains("authorization is in headers, and aws_sigv4 sets it"), "{twice}");
+        assert!(grant(", token = \"t\" }").unwrap_err().contains("unknown field `token`"));
+        for scope in ["region = \"\", service = \"es\"", "region = \"eu/x\", service = \"es\""] {
+            let text = format!(
+                "http = {{ url = \"a.example\", aws_sigv4 = {{ {scope}, access_key = \"a\", secret_key = \"s\" }} }}"
+            );
+            let Err(error) = toml::from_str::<HttpGrantRule>(&text) else { panic!("{scope}") };
+            assert!(error.to_string().contains("is not a valid region or service"), "{error}");
         }
     }
 

@@ -3,8 +3,8 @@
 //! The name of the server is compared with the grants, and its resolved addresses must be public, unless the grant says otherwise. The
 //! host follows no redirects: a plugin that follows one sends another request, which is checked again.
 
-mod addresses;
 mod answers;
+mod aws;
 mod client;
 mod connector;
 mod entrance;
@@ -20,15 +20,18 @@ use std::sync::Arc;
 
 pub use answers::HttpAnswer;
 pub(crate) use answers::HttpAnswers;
+pub use aws::AwsSignature;
 use bytes::Bytes;
 pub(crate) use client::HttpClient;
 use client::{HttpRefusal, Permit, PermitRefusal, words};
 pub use grant::{HttpGrant, InvalidHttpGrant};
 use gtm_oplog::Namespace;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
-use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use request::{Body, MAX_HEADER_BYTES, MAX_HEADERS, RequestHead, is_forbidden, take_length};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http_body_util::BodyExt;
+use request::{
+    Body, MAX_HEADER_BYTES, MAX_HEADERS, RequestHead, collected, is_forbidden, take_length, whole,
+};
 use serde_json::json;
 use wasmtime::component::Val;
 use wasmtime_wasi_http::{
@@ -57,6 +60,9 @@ const MAX_FIELD_BYTES: usize = MAX_HEADER_BYTES + 128 * MAX_HEADERS;
 /// The interface of the contract, and the one of WASI.
 const CONTRACT: &str = "gtm:plugin/http";
 const WASI: &str = "wasi:http/outgoing-handler";
+
+/// What is recorded instead of the value of a header that the host adds.
+const HIDDEN: &str = "…";
 
 /// Bytes that are charged for a streamed response: more than hyper reads ahead.
 const RESPONSE_CHARGE: usize = 512 * 1024;
@@ -171,7 +177,7 @@ pub(crate) fn built(
     method: &str,
     url: &str,
     headers: &[(&str, &[u8])],
-    added: &[(HeaderName, HeaderValue)],
+    added: &[HeaderName],
 ) -> Option<(Request<()>, String)> {
     let head = RequestHead::parse(method, url).ok()?;
     let server = head.server().to_string();
@@ -236,7 +242,7 @@ impl WasiHttpHooks for HttpHooks {
                 Ok(HttpExchange::new(&self.setup, self.recorder.as_ref(), &self.op, &self.notes))
             }
         };
-        let shared = Arc::clone(&self.shared);
+        let (shared, budget) = (Arc::clone(&self.shared), self.budget.clone());
         let charge = self.budget.charge(RESPONSE_CHARGE);
         Box::new(async move {
             let exchange = permitted?;
@@ -244,6 +250,13 @@ impl WasiHttpHooks for HttpHooks {
             let (mut parts, body) = request.into_parts();
             let length = take_length(&mut parts.headers)
                 .map_err(|invalid| Error::InternalError(Some(invalid.to_string())))?;
+            // A recorded or a signed request is kept until its body has arrived.
+            let kept = match exchange.collects(&parts.method, &parts.uri) {
+                true => length.and_then(|length| usize::try_from(length).ok()).unwrap_or(usize::MAX),
+                false => 0,
+            };
+            let kept = budget.charge(kept.min(exchange.setup.limits.http_bytes));
+            let _kept = kept.map_err(|exceeded| Error::InternalError(Some(exceeded.to_string())))?;
             let head = RequestHead { method: parts.method, uri: parts.uri };
             let headers = parts.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
             let sent = exchange.send(head, headers, Body::Streamed(body, length), options).await;
@@ -287,6 +300,12 @@ impl HttpExchange {
         Self { setup: Arc::clone(setup), recorder, op: Arc::clone(op), notes }
     }
 
+    /// Returns whether the host collects the whole body of such a request before it is sent.
+    fn collects(&self, method: &Method, uri: &Uri) -> bool {
+        let client = &self.setup.prepared.http;
+        self.recorder.is_some() || client.permit(method, uri).is_ok_and(|permit| client.signs(permit))
+    }
+
     /// Sends a granted request, and records an obstacle for one that is not granted.
     async fn send<'a>(
         self,
@@ -298,7 +317,7 @@ impl HttpExchange {
         let what = format!("{} {}", cut(head.method.as_str()), head.server());
         let permitted = self.permit(&head);
         let built = permitted.and_then(|permit| {
-            let added = self.setup.prepared.http.added(permit);
+            let added = self.setup.prepared.http.added_names(permit);
             let request = head.build(headers, body, added).map_err(HttpRefusal::Invalid)?;
             Ok((permit, request))
         });
@@ -308,7 +327,8 @@ impl HttpExchange {
             match recorder {
                 Some(recorder) => {
                     let most = setup.limits.http_bytes;
-                    let request = record(&recorder, &setup.name, &op, request, most)
+                    let added = setup.prepared.http.added_names(permit);
+                    let request = record(&recorder, &setup.name, &op, request, added, most)
                         .await
                         .map_err(HttpRefusal::Failed)?;
                     match request {
@@ -405,27 +425,24 @@ enum RecordedRequest {
     LetThrough(Request<WasiBody>),
 }
 
-/// Records a request, and finds its answer.
+/// Records a request, and finds its answer. `added`: the names of the headers that the host would add.
 async fn record(
     recorder: &Recorder,
     plugin: &Arc<str>,
     op: &str,
     request: Request<WasiBody>,
+    added: &[HeaderName],
     most: usize,
 ) -> Result<RecordedRequest, Error> {
     let (parts, body) = request.into_parts();
-    let body = Limited::new(body, most).collect().await.map_err(|error| match error.downcast::<Error>() {
-        Ok(error) => *error,
-        Err(error) if error.is::<LengthLimitError>() => Error::HttpRequestBodySize(u64::try_from(most).ok()),
-        Err(error) => Error::InternalError(Some(error.to_string())),
-    })?;
-    let body = body.to_bytes();
+    let body = collected(body, most).await?;
     let headers: serde_json::Map<_, _> = parts
         .headers
         .iter()
         .map(|(name, value)| {
             (name.to_string(), shown(name, &String::from_utf8_lossy(value.as_bytes())).into())
         })
+        .chain(added.iter().map(|name| (name.to_string(), HIDDEN.into())))
         .collect();
     let (method, url) = (parts.method.as_str(), parts.uri.to_string());
     let answer = recorder.http.next(method, &url);
@@ -466,13 +483,9 @@ async fn record(
 fn shown(name: &HeaderName, value: &str) -> String {
     match value.split_once(' ') {
         Some((scheme, _)) if name == AUTHORIZATION => format!("{scheme} …"),
-        None if name == AUTHORIZATION => "…".to_owned(),
+        None if name == AUTHORIZATION => HIDDEN.to_owned(),
         _ => value.to_owned(),
     }
-}
-
-fn whole(body: Bytes) -> WasiBody {
-    Full::new(body).map_err(|never| match never {}).boxed_unsync()
 }
 
 use generated::gtm::plugin::http as contract;

@@ -9,8 +9,8 @@ use http::header::{
 use http::method::InvalidMethod;
 use http::uri::InvalidUri;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
-use http_body_util::{BodyExt, Empty, Full};
-use wasmtime_wasi_http::{DEFAULT_FORBIDDEN_HEADERS, WasiBody};
+use http_body_util::{BodyExt, Empty, Full, LengthLimitError, Limited};
+use wasmtime_wasi_http::{DEFAULT_FORBIDDEN_HEADERS, Error, WasiBody};
 
 use crate::call::cut;
 use crate::secret::server;
@@ -90,19 +90,19 @@ impl RequestHead {
         GrantedServer(&self.uri)
     }
 
-    /// Builds the request, to which the host will add the headers `added`. Its `Host` is derived from the URI when it is sent.
+    /// Builds the request, to which the host will add the headers with the names `added`. Its `Host` is derived from the URI when it is
+    /// sent.
     pub(super) fn build<'a>(
         self,
         headers: impl Iterator<Item = (&'a str, &'a [u8])>,
         body: Body,
-        added: &[(HeaderName, HeaderValue)],
+        added: &[HeaderName],
     ) -> Result<Request<WasiBody>, Invalid> {
         let Self { method, uri } = self;
         // CONNECT turns the connection into a tunnel, and the response to TRACE repeats the headers that the host added.
         if [Method::CONNECT, Method::TRACE].contains(&method) || method.as_str().len() > MAX_METHOD_BYTES {
             return Err(Invalid::ForbiddenMethod(cut(method.as_str()).into_owned()));
         }
-        let is_added = |name: &HeaderName| added.iter().any(|(added, _)| added == name);
         let mut map = HeaderMap::new();
         let (mut count, mut room) = (0, MAX_HEADER_BYTES);
         for (name, value) in headers {
@@ -114,7 +114,7 @@ impl RequestHead {
             let name = name
                 .parse::<HeaderName>()
                 .map_err(|error| Invalid::HeaderName(cut(name).into_owned(), error))?;
-            if is_forbidden(&name) || is_added(&name) {
+            if is_forbidden(&name) || added.contains(&name) {
                 return Err(Invalid::ForbiddenHeader(name));
             }
             let value =
@@ -122,7 +122,7 @@ impl RequestHead {
             map.try_append(name, value)?;
         }
         let body = match body {
-            Body::Whole(body) => Full::new(Bytes::from(body)).map_err(|never| match never {}).boxed_unsync(),
+            Body::Whole(body) => whole(Bytes::from(body)),
             Body::None => Empty::new().map_err(|never| match never {}).boxed_unsync(),
             Body::Streamed(body, length) => {
                 if let Some(length) = length {
@@ -135,6 +135,21 @@ impl RequestHead {
         (*request.method_mut(), *request.uri_mut(), *request.headers_mut()) = (method, uri, map);
         Ok(request)
     }
+}
+
+/// Returns all of a body with at most this many bytes.
+pub(super) async fn collected(body: WasiBody, most: usize) -> Result<Bytes, Error> {
+    let body = Limited::new(body, most).collect().await.map_err(|error| match error.downcast::<Error>() {
+        Ok(error) => *error,
+        Err(error) if error.is::<LengthLimitError>() => Error::HttpRequestBodySize(u64::try_from(most).ok()),
+        Err(error) => Error::InternalError(Some(error.to_string())),
+    })?;
+    Ok(body.to_bytes())
+}
+
+/// Returns a body with these bytes.
+pub(super) fn whole(body: Bytes) -> WasiBody {
+    Full::new(body).map_err(|never| match never {}).boxed_unsync()
 }
 
 /// Removes the length that a plugin declares from its headers and returns it. The host writes the header itself.
@@ -171,7 +186,7 @@ mod tests {
     use super::*;
 
     fn built(headers: &[(&str, &[u8])]) -> Result<Request<WasiBody>, String> {
-        let added = [(HeaderName::from_static("x-api-key"), HeaderValue::from_static("secret"))];
+        let added = [HeaderName::from_static("x-api-key")];
         let head = RequestHead::parse("POST", "https://name:password@api.example.com:8443/x?y=z").unwrap();
         head.build(headers.iter().copied(), Body::Whole(b"body".to_vec()), &added)
             .map_err(|error| error.to_string())

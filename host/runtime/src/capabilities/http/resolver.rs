@@ -2,35 +2,21 @@
 
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use hyper_util::client::legacy::connect::dns::Name;
 use tower_service::Service;
 
-use super::addresses::is_public;
-use crate::remedy::PluginRemedy;
+use super::super::addresses::{Prohibited, is_public};
+use super::{Capability, Http};
 
 /// Resolves the names of servers to their granted addresses. The connection is made to one of these, so a later change of the name has no
 /// effect.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Resolver {
     pub(super) private_too: bool,
-}
-
-/// Why a server may not be reached.
-#[derive(Clone, Debug, thiserror::Error)]
-pub(super) enum Prohibited {
-    /// All its addresses are private, and the grant does not allow that.
-    #[error("{host} is at {address}, which is not a public address{}", PluginRemedy::PrivateAddress)]
-    Private { host: String, address: IpAddr },
-    /// It is this host, which no grant allows.
-    #[error(
-        "{host} is this gtm-host itself, which listens at {address}: a plugin may not control its host{}",
-        PluginRemedy::OwnAddress
-    )]
-    Own { host: String, address: SocketAddr },
 }
 
 impl Service<Name> for Resolver {
@@ -53,7 +39,7 @@ impl Service<Name> for Resolver {
                     let (host, address) = (name.as_str().to_owned(), address.ip());
                     Err(io::Error::new(
                         io::ErrorKind::PermissionDenied,
-                        Prohibited::Private { host, address },
+                        Prohibited::Private { host, address, grant: Http::NAME },
                     ))
                 }
                 _ => Ok(granted.into_iter()),

@@ -32,7 +32,7 @@ enum NewValue {
 
 impl StateView<'_> {
     /// Returns the store, and the name of the pipeline.
-    fn store(&self) -> Result<(Store, String), Error> {
+    pub(super) fn store(&self) -> Result<(Store, String), Error> {
         self.require_op("state").map_err(Error::NotGranted)?;
         if !self.setup.grants.state {
             let reason = self.not_granted("state", "state", "state = true", None);

@@ -1,6 +1,7 @@
-//! `gtm:plugin/state`: values that a plugin keeps in the store of the checkpoints.
+//! `gtm:plugin/state`, and `wasi:keyvalue` for plugins that import it: values that a plugin keeps in the store of the checkpoints.
 
 mod host;
+pub(crate) mod keyvalue;
 mod v0_1;
 
 use gtm_store::Room;
@@ -13,6 +14,9 @@ use crate::remedy::PluginRemedy;
 use crate::services::Services;
 use crate::state::CallContext;
 
+/// The interface of the contract.
+const CONTRACT: &str = "gtm:plugin/state";
+
 /// The capability, for `handle` only, if the host has a store.
 pub(crate) struct State;
 
@@ -20,11 +24,18 @@ type StateView<'a> = CapabilityView<'a, State>;
 
 impl Capability for State {
     const NAME: &'static str = "state";
-    const IMPORTS: &'static [&'static str] = &["gtm:plugin/state"];
+    const IMPORTS: &'static [&'static str] =
+        &[CONTRACT, "wasi:keyvalue/store", "wasi:keyvalue/atomics", "wasi:keyvalue/batch"];
 
     fn link(linking: &mut Linking<'_>) -> wasmtime::Result<()> {
         v0_1::link(linking)?;
+        keyvalue::link(linking)?;
         contract::add_to_linker::<_, ViewOf<Self>>(&mut linking.linker, Self::view)
+    }
+
+    fn link_in_filter(linking: &mut Linking<'_>) -> wasmtime::Result<()> {
+        keyvalue::link(linking)?;
+        linking.refuse(Self::NAME, &[CONTRACT])
     }
 }
 

@@ -1,6 +1,7 @@
 //! Does the errand that is written in each document inserted into a collection `errands`, and logs what came of it:
 //! `NUMBER ok WHAT` or `NUMBER error WHAT`, where the number is the document's `_id`.
 
+mod sockets;
 #[cfg(target_family = "wasm")]
 mod wasi_http;
 
@@ -144,6 +145,10 @@ fn run(errand: &Document) -> Result<String, String> {
         }
         "env" => std::env::var(text("name")?).map_err(said),
         "connect" => std::net::TcpStream::connect(text("to")?).map_err(said).map(|_| "connected".to_owned()),
+        "talk" => sockets::talk(errand),
+        "sockets" => sockets::many(text("to")?, errand.get_i32("count").map_err(said)?),
+        "listen" => sockets::listen(text("at")?),
+        "resolve" => sockets::resolve(text("name")?),
         "count" => {
             metrics::count("errands", 1);
             metrics::gauge("level", 0.5);

@@ -37,6 +37,17 @@ export function handle(op) {
   report(errand);
 }
 
+export const timers = {
+  chime: {
+    schedule: ({ level }) => (level === "high" ? "1h" : "0 6 * * *"),
+    missed: "each",
+    tick({ timer, at, id, attempt }, { level }) {
+      log.info(`${timer} ${at.getTime()} ${id} ${attempt} ${level}`);
+      if (attempt === 2) throw new Retry("later", { after: 1500 });
+    },
+  },
+};
+
 function fail(errand) {
   try {
     errand.nothing.nor.this();

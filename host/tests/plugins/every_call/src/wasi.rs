@@ -1,5 +1,6 @@
 //! What is linked of WASI beside HTTP.
 
+use gtm_plugin::config;
 use wasip2::cli::{environment, stderr, stdin, stdout, terminal_stdin, terminal_stdout};
 use wasip2::clocks::{monotonic_clock, wall_clock};
 use wasip2::filesystem::preopens;
@@ -10,6 +11,7 @@ use wasip2::io::poll;
 use wasip2::io::streams::{InputStream, OutputStream, StreamError};
 use wasip2::random::{insecure, insecure_seed, random};
 use wasip2::sockets::network::{IpAddressFamily, IpSocketAddress, Ipv4SocketAddress};
+use wasip2::sockets::tcp::ShutdownType;
 use wasip2::sockets::{instance_network, ip_name_lookup, tcp_create_socket, udp_create_socket};
 
 use super::shapes::{bytes, text, word};
@@ -110,13 +112,27 @@ pub(super) const CALLS: [Call; 22] = [
         let network = instance_network::instance_network();
         ignore(socket.start_bind(&network, address(random)));
         ignore(socket.finish_bind());
-        ignore(socket.start_connect(&network, address(random)));
-        ignore(socket.finish_connect());
+        ignore(socket.start_connect(&network, server()));
+        let pollable = socket.subscribe();
+        if random.one_in(2) {
+            pollable.block();
+        }
+        let connected = socket.finish_connect();
+        if let Ok((input, output)) = &connected {
+            ignore(input.read(random.number()));
+            write_parts(random, output, false);
+        }
         ignore((socket.start_listen(), socket.finish_listen(), socket.accept()));
         ignore(socket.set_listen_backlog_size(random.number()));
         ignore(socket.set_receive_buffer_size(random.number()));
         ignore(socket.set_keep_alive_idle_time(random.number()));
         ignore((socket.local_address(), socket.remote_address()));
+        ignore(socket.shutdown(random.pick(&[
+            ShutdownType::Receive,
+            ShutdownType::Send,
+            ShutdownType::Both,
+        ])));
+        drop((connected, pollable));
     }),
     ("sockets.tcp many", |random| {
         let count = random.below(100);
@@ -135,7 +151,13 @@ pub(super) const CALLS: [Call; 22] = [
     }),
     ("sockets.resolve-addresses", |random| {
         let network = instance_network::instance_network();
-        if let Ok(stream) = ip_name_lookup::resolve_addresses(&network, &text(random)) {
+        // A name that may be granted, or none.
+        let name = if random.one_in(2) { "localhost".to_owned() } else { text(random) + " " };
+        if let Ok(stream) = ip_name_lookup::resolve_addresses(&network, &name) {
+            let pollable = stream.subscribe();
+            if random.one_in(2) {
+                pollable.block();
+            }
             ignore(stream.resolve_next_address());
         }
     }),
@@ -145,6 +167,12 @@ fn address(random: &mut Random) -> IpSocketAddress {
     let [a, b, c, d, ..] = random.any().to_le_bytes();
     let address = random.pick(&[(127, 0, 0, 1), (0, 0, 0, 0), (a, b, c, d)]);
     IpSocketAddress::Ipv4(Ipv4SocketAddress { port: u16::from_le_bytes([a, b]), address })
+}
+
+/// The server of the setting `url`, which may be granted.
+fn server() -> IpSocketAddress {
+    let port = config::get("url").and_then(|url| url.rsplit(':').next()?.parse().ok()).unwrap_or(1);
+    IpSocketAddress::Ipv4(Ipv4SocketAddress { port, address: (127, 0, 0, 1) })
 }
 
 /// What is wrong with a stream is looked at, too.

@@ -1,6 +1,25 @@
 //! Decides which addresses are public, by IANA's registries of special-purpose addresses.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use crate::remedy::PluginRemedy;
+
+/// Why a server may not be reached, although its name is granted.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(super) enum Prohibited {
+    /// All its addresses are private, and the grant does not allow that.
+    #[error(
+        "{host} is at {address}, which is not a public address{}",
+        PluginRemedy::PrivateAddress { grant }
+    )]
+    Private { host: String, address: IpAddr, grant: &'static str },
+    /// It is this host, which no grant allows.
+    #[error(
+        "{host} is this gtm-host itself, which listens at {address}: a plugin may not control its host{}",
+        PluginRemedy::OwnAddress
+    )]
+    Own { host: String, address: SocketAddr },
+}
 
 /// Returns whether an address belongs to the public internet. An IPv6 address that contains an IPv4 address is as public as that.
 pub(super) fn is_public(address: IpAddr) -> bool {
