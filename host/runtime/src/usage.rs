@@ -109,6 +109,7 @@ impl PluginUsage {
         let count = match error {
             CallError::TimedOut { .. } => &self.timeouts,
             CallError::OutOfMemory { .. } | CallError::OutOfHostMemory { .. } => &self.out_of_memory,
+            CallError::InFilter { error, .. } => return self.trapped(error),
             CallError::Busy { .. } => return,
             CallError::Trapped { .. } | CallError::Defect { .. } => &self.trapped,
         };

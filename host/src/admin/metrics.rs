@@ -2,14 +2,17 @@
 //!
 //! They come from the same values as `/status`, at the time of the request: nothing is counted twice.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::SystemTime;
 
 use gtm_delivery::{HostActivity, HostControl, HostStatus, PluginState, PluginStatus, Summary};
 use gtm_mongo::SourceState;
-use gtm_runtime::{Histogram, SentCounts, TrapCounts};
+use gtm_runtime::{FilterStatus, Histogram, PluginMetrics, SentCounts, TrapCounts};
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, MetricEncoder, NoLabelSet};
+use prometheus_client::encoding::{
+    DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, MetricEncoder, NoLabelSet,
+};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
@@ -53,6 +56,7 @@ impl Collector for HostCollector {
         timers(encoder, &status.plugins)?;
         waiting(encoder, &status.plugins)?;
         calls(encoder, &status.plugins)?;
+        filters(encoder, &status.plugins)?;
         reached(encoder, &status.plugins)?;
         own(encoder, &status.plugins)
     }
@@ -208,6 +212,30 @@ fn calls(encoder: &mut DescriptorEncoder<'_>, plugins: &[PluginStatus]) -> fmt::
     counters(encoder, "gtm_host_log_bytes_left_out", "Bytes of these lines", bytes)
 }
 
+/// Encodes what the filters before a plugin's own filter did for it.
+fn filters(encoder: &mut DescriptorEncoder<'_>, plugins: &[PluginStatus]) -> fmt::Result {
+    fn with_filter<'a>(plugin: &'a PluginStatus, filter: &'a FilterStatus) -> Labels<'a> {
+        with(plugin, "filter", &filter.filter)
+    }
+    let all = || plugins.iter().flat_map(|plugin| plugin.filters.iter().map(move |filter| (plugin, filter)));
+    let ops = all().flat_map(|(plugin, filter)| {
+        [("passed", filter.passed), ("refused", filter.refused), ("failed", filter.failed)].map(
+            |(outcome, count)| {
+                let mut labels = with_filter(plugin, filter);
+                labels.push(("outcome", outcome));
+                (labels, count)
+            },
+        )
+    });
+    let help = "Ops that a filter in the chain of a plugin decided, by outcome";
+    counters(encoder, "gtm_host_chain_ops", help, ops)?;
+    let calls = all().map(|(plugin, filter)| (with_filter(plugin, filter), filter.calls));
+    let help = "Calls of a filter in the chain of a plugin, each for one op or several";
+    counters(encoder, "gtm_host_chain_calls", help, calls)?;
+    let seconds = all().map(|(plugin, filter)| (with_filter(plugin, filter), filter.seconds));
+    counters(encoder, "gtm_host_chain_seconds", "The duration of these calls", seconds)
+}
+
 fn reached(encoder: &mut DescriptorEncoder<'_>, plugins: &[PluginStatus]) -> fmt::Result {
     fn sent<'a>(
         plugins: &'a [PluginStatus],
@@ -231,18 +259,27 @@ fn reached(encoder: &mut DescriptorEncoder<'_>, plugins: &[PluginStatus]) -> fmt
 
 /// Encodes the plugins' own metrics. Their name is a label, because two plugins may use one name for different things.
 fn own(encoder: &mut DescriptorEncoder<'_>, plugins: &[PluginStatus]) -> fmt::Result {
-    let all = plugins.iter().flat_map(|plugin| {
-        plugin.metrics.counters.iter().map(move |(name, value)| (with(plugin, "name", name), *value))
+    let mut all: BTreeMap<&str, &PluginMetrics> = BTreeMap::new();
+    for plugin in plugins {
+        all.insert(&plugin.plugin, &plugin.metrics);
+        // Plugins share filters, whose names differ from those of plugins.
+        all.extend(plugin.filters.iter().map(|filter| (filter.filter.as_str(), &filter.metrics)));
+    }
+    fn named<'a>(plugin: &'a str, name: &'a str) -> Labels<'a> {
+        vec![("plugin", plugin), ("name", name)]
+    }
+    let counted = all.iter().flat_map(|(plugin, metrics)| {
+        metrics.counters.iter().map(|(name, value)| (named(plugin, name), *value))
     });
-    counters(encoder, "gtm_plugin_counted", "A counter of the plugin", all)?;
-    let all = plugins.iter().flat_map(|plugin| {
-        plugin.metrics.gauges.iter().map(move |(name, value)| (with(plugin, "name", name), *value))
+    counters(encoder, "gtm_plugin_counted", "A counter of the plugin", counted)?;
+    let values = all.iter().flat_map(|(plugin, metrics)| {
+        metrics.gauges.iter().map(|(name, value)| (named(plugin, name), *value))
     });
-    gauges(encoder, "gtm_plugin_value", "A gauge of the plugin", all)?;
-    let all = plugins.iter().flat_map(|plugin| {
-        plugin.metrics.histograms.iter().map(move |(name, values)| (with(plugin, "name", name), values))
+    gauges(encoder, "gtm_plugin_value", "A gauge of the plugin", values)?;
+    let recorded = all.iter().flat_map(|(plugin, metrics)| {
+        metrics.histograms.iter().map(|(name, values)| (named(plugin, name), values))
     });
-    histograms(encoder, "gtm_plugin_recorded", "A histogram of the plugin", all)
+    histograms(encoder, "gtm_plugin_recorded", "A histogram of the plugin", recorded)
 }
 
 type Labels<'a> = Vec<(&'a str, &'a str)>;
@@ -300,11 +337,11 @@ fn histograms<'a>(
 }
 
 /// Encodes counters. Prometheus gets the `name` with `_total` after it.
-fn counters<'a>(
+fn counters<'a, T: EncodeCounterValue>(
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,
     help: &str,
-    samples: impl Iterator<Item = (Labels<'a>, u64)>,
+    samples: impl Iterator<Item = (Labels<'a>, T)>,
 ) -> fmt::Result {
     let mut family: MetricEncoder<'_> = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
     for (labels, value) in samples {

@@ -7,10 +7,12 @@ use std::time::Instant;
 use anyhow::Context;
 use gtm_host::config::{MailSettings, PluginSettings, Settings, secret};
 use gtm_runtime::{
-    Effect, Engine, Limits, LoadError, Mailer, MailerError, Plugin, PluginHandle, Recorder, Services, places,
+    ComponentKind, Effect, Engine, LoadError, Mailer, MailerError, Plugin, PluginHandle, PluginSetup,
+    Recorder, Services, places,
 };
 use gtm_store::Store;
 
+use super::chains::ChainLoader;
 use super::compile_component::compilation;
 use super::grant_prompt::log_missing_grants;
 use super::usage::{OrUsage, settings_error};
@@ -27,32 +29,29 @@ impl Loader {
         // Errors in the settings are reported when the plugins are loaded.
         let present = settings.present_plugins().unwrap_or_default();
         let lanes = |own: &PluginSettings| own.policy(settings.policy()).delivery.active_lanes();
-        let places = places(present.values().map(|(path, own)| (path.as_path(), lanes(own))));
+        let files = present.values().flat_map(|(path, own)| {
+            let filters = own.filters.iter().map(|path| (path, ComponentKind::Filter));
+            let both = [(path, ComponentKind::Plugin)].into_iter().chain(filters);
+            both.map(move |(path, kind)| (path.as_path(), kind, lanes(own)))
+        });
+        let places = places(files);
         Ok(Self { engine: Engine::sized(&directories::cache(settings)?, compilation(), places)? })
     }
 
-    /// Loads the plugin in this file. `limits` are the limits of all plugins. It may take seconds.
-    pub(super) fn load_now(
-        &self,
-        name: &str,
-        path: &Path,
-        plugin: &PluginSettings,
-        limits: Limits,
-    ) -> Result<Plugin, LoadError> {
-        Plugin::load(&self.engine, path, &plugin.setup(name, limits))
+    pub(super) fn engine(&self) -> &Engine {
+        &self.engine
     }
 
-    /// Loads the plugin in this file on a thread that may block.
-    pub(super) async fn load(
-        &self,
-        name: &str,
-        path: &Path,
-        plugin: &PluginSettings,
-        limits: Limits,
-    ) -> anyhow::Result<Plugin> {
-        let (loader, name, path, own) = (self.clone(), name.to_owned(), path.to_owned(), plugin.clone());
+    /// Loads the plugin or filter in this file. It may take seconds.
+    pub(super) fn load_now(&self, path: &Path, setup: &PluginSetup) -> Result<Plugin, LoadError> {
+        Plugin::load(&self.engine, path, setup)
+    }
+
+    /// Loads the plugin or filter in this file on a thread that may block.
+    pub(super) async fn load(&self, path: &Path, setup: &PluginSetup) -> anyhow::Result<Plugin> {
+        let (loader, path, setup) = (self.clone(), path.to_owned(), setup.clone());
         let started = Instant::now();
-        let load = move || loader.load_now(&name, &path, &own, limits);
+        let load = move || loader.load_now(&path, &setup);
         let plugin = tokio::task::spawn_blocking(load).await.context(DEFECT)??;
         tracing::info!(
             event = "plugin.load",
@@ -62,6 +61,19 @@ impl Loader {
             "loaded"
         );
         Ok(plugin)
+    }
+}
+
+/// Loads a component as a plugin, or as a filter if it is one.
+pub(super) fn load_either(
+    engine: &Engine,
+    path: &Path,
+    plugin: &PluginSetup,
+    filter: &PluginSetup,
+) -> Result<Plugin, LoadError> {
+    match Plugin::load(engine, path, plugin) {
+        Err(LoadError::IsFilter { .. }) => Plugin::load(engine, path, filter),
+        loaded => loaded,
     }
 }
 
@@ -81,9 +93,10 @@ pub(super) fn reserve(
 /// Returns the plugins of the settings by their names, with their paths.
 ///
 /// # Errors
-/// Fails if the settings name a plugin without a path.
+/// Fails if the settings name a plugin without a path, or a filter that no plugin has.
 pub(super) fn present(settings: &Settings) -> anyhow::Result<BTreeMap<String, (PathBuf, PluginSettings)>> {
-    settings.present_plugins().map_err(|error| settings_error(error.into()))
+    let present = settings.check_filters().and_then(|()| settings.present_plugins());
+    present.map_err(|error| settings_error(error.into()))
 }
 
 /// Loads each plugin with its settings.
@@ -93,7 +106,7 @@ pub(super) async fn load(
 ) -> anyhow::Result<Vec<(Plugin, PluginSettings)>> {
     let mut plugins = Vec::new();
     for (name, (path, plugin)) in present(settings)? {
-        let loaded = loader.load(&name, &path, &plugin, settings.limits()).await?;
+        let loaded = loader.load(&path, &plugin.setup(&name, settings.limits())).await?;
         plugins.push((loaded, plugin));
     }
     Ok(plugins)
@@ -104,10 +117,19 @@ pub(super) async fn load_for_files(
     settings: &Settings,
 ) -> anyhow::Result<Vec<(PluginHandle, PluginSettings)>> {
     check_mail(settings)?;
-    let plugins = load(&Loader::new(settings)?, settings).await?;
+    let loader = Loader::new(settings)?;
+    let plugins = load(&loader, settings).await?;
     let services = services(settings).await?;
     plugins.iter().for_each(|(plugin, _)| log_missing_grants(plugin, &services, "ends the replay"));
-    Ok(plugins.into_iter().map(|(plugin, own)| (PluginHandle::new(plugin, services.clone()), own)).collect())
+    let plugins: Vec<_> =
+        plugins.into_iter().map(|(plugin, own)| (PluginHandle::new(plugin, services.clone()), own)).collect();
+    let own = plugins.iter().map(|(plugin, own)| (plugin.name(), own));
+    let mut chains = ChainLoader::new(&loader.engine, settings, own);
+    let with_chains = move || {
+        plugins.iter().try_for_each(|(plugin, _)| chains.add_chain(plugin))?;
+        Ok(plugins)
+    };
+    tokio::task::spawn_blocking(with_chains).await.context(DEFECT)?
 }
 
 /// Returns the services for plugins without the cluster and the store.

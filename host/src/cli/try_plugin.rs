@@ -22,6 +22,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::arguments::{Format, TryArguments};
+use super::chains::ChainLoader;
 use super::compile_component::compilation;
 use super::output::{print, print_text};
 use super::server::cluster;
@@ -96,12 +97,16 @@ impl Tried {
             setup.grants = Grants::everything();
         }
         let path = arguments.path.clone();
-        let plugin = tokio::task::spawn_blocking(move || Plugin::load(&engine, &path, &setup)).await??;
+        let mut chains = ChainLoader::new(&engine, settings, [(name.as_str(), &own)]);
+        let load = move || Plugin::load(&engine, &path, &setup);
+        let plugin = tokio::task::spawn_blocking(load).await??;
         let effects: Arc<Mutex<Vec<_>>> = Arc::default();
         let taken = Arc::clone(&effects);
         let take = move |effect| taken.lock().unwrap_or_else(PoisonError::into_inner).push(effect);
         let recorder = Some(Recorder::new(take).answering(answers, arguments.allow_http_get));
         let handle = PluginHandle::new(plugin, Services { client, recorder, ..Services::default() });
+        let tried = handle.clone();
+        tokio::task::spawn_blocking(move || chains.add_chain(&tried)).await??;
         Ok(Self { handler: Handler::new(&handle), handle, effects })
     }
 

@@ -4,6 +4,7 @@
 //! [`Settings::layered`] puts their values over those of the file.
 
 mod definition;
+mod filters;
 mod hint;
 mod layers;
 mod mistakes;
@@ -12,11 +13,12 @@ mod reference;
 mod secret;
 mod store;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use definition::{Kind, SETTINGS, Setting};
+pub use filters::{ChainFile, FilterSettings, chains};
 use gtm_delivery::{BreakerPolicy, DeliveryPolicy, DeliverySettings, RetryPolicy};
 use gtm_runtime::{Grant, Limits};
 use gtm_source::{HistoryLost, Restart, SourceKind, StartAt};
@@ -76,6 +78,8 @@ pub struct Settings {
     pub watch: Option<bool>,
     /// The plugins, by name.
     pub plugins: BTreeMap<String, PluginSettings>,
+    /// The settings of filters that run before those of plugins, by name.
+    pub filters: BTreeMap<String, FilterSettings>,
     /// Whether side effects of plugins are logged instead of performed.
     #[serde(skip)]
     pub dry_run: bool,
@@ -264,6 +268,34 @@ pub enum ConfigError {
         /// Why they are not.
         reason: String,
     },
+    /// Two files are filters of the same name.
+    #[error(
+        "the filters {} and {} are both called {name}. help: rename one of the files", one.display(), other.display()
+    )]
+    SameFilter {
+        /// The name.
+        name: String,
+        /// The first file.
+        one: PathBuf,
+        /// The other file.
+        other: PathBuf,
+    },
+    /// A filter has the name of a plugin.
+    #[error(
+        "a plugin and a filter are both called {name}. help: name the plugin differently, as in --plugin NAME=FILE"
+    )]
+    FilterAndPlugin {
+        /// The name.
+        name: String,
+    },
+    /// No plugin has a filter that has settings.
+    #[error(
+        "no plugin has the filter {name}. help: add its file to filters under [plugins.NAME], or remove [filters.{name}]"
+    )]
+    UnusedFilter {
+        /// The name.
+        name: String,
+    },
     /// A plugin has no file.
     #[error("the plugin {name} has no path: set path under [plugins.{name}], or plugin_dir")]
     NoPath {
@@ -302,9 +334,10 @@ impl Settings {
 
     /// Applies settings that were read later, as far as a running host can: the plugins, and how ops are delivered to them.
     pub fn take_over_plugins(&mut self, later: Self) {
-        let Self { plugins, plugin_dir, every_plugin, limits, delivery, retry, breaker, .. } = later;
+        let Self { plugins, filters, plugin_dir, every_plugin, limits, delivery, retry, breaker, .. } = later;
         *self = Self {
             plugins,
+            filters,
             plugin_dir,
             every_plugin,
             limits,
@@ -342,6 +375,9 @@ impl Settings {
             let unreadable = |reason| ConfigError::Unreadable { path: directory.clone(), reason };
             for entry in std::fs::read_dir(directory).map_err(unreadable)? {
                 let path = entry.map_err(unreadable)?.path();
+                if self.filter_paths().any(|filter| is_same_file(filter, &path)) {
+                    continue;
+                }
                 if let Some(name) = dir_plugin(&path) {
                     let settings = self.plugins.get(&name).unwrap_or(&self.every_plugin).clone();
                     present.insert(name, (path, settings));
@@ -359,13 +395,19 @@ impl Settings {
         Ok(present)
     }
 
+    /// Returns the files of all plugins and filters, as far as they can be listed.
+    pub fn component_files(&self) -> BTreeSet<PathBuf> {
+        let in_directory = self.plugin_dir.iter().filter_map(|directory| std::fs::read_dir(directory).ok());
+        let in_directory = in_directory.flatten().filter_map(|entry| Some(entry.ok()?.path()));
+        let in_directory = in_directory.filter(|path| dir_plugin(path).is_some());
+        let with_path = self.plugins.values().filter_map(|plugin| plugin.path.clone());
+        in_directory.chain(with_path).chain(self.filter_paths().cloned()).collect()
+    }
+
     /// Returns the names that the settings have for the plugin in this file: those whose path leads to the same file, or else the name
     /// of the file.
     pub fn names_of(&self, path: &Path) -> Vec<String> {
-        let same = |other: &Path| match (other.canonicalize(), path.canonicalize()) {
-            (Ok(other), Ok(path)) => other == path,
-            _ => other == path,
-        };
+        let same = |other: &Path| is_same_file(other, path);
         let set_up = self.plugins.iter().filter(|(_, plugin)| plugin.path.as_deref().is_some_and(same));
         let names: Vec<_> = set_up.map(|(name, _)| name.clone()).collect();
         match names.is_empty() {
@@ -387,6 +429,14 @@ impl Settings {
 fn in_file(path: &Path, mistakes: &[Mistake]) -> String {
     let lines = mistakes.iter().map(|mistake| format!("{}, {mistake}", path.display()));
     lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Returns whether two paths lead to the same file.
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    match (one.canonicalize(), other.canonicalize()) {
+        (Ok(one), Ok(other)) => one == other,
+        _ => one == other,
+    }
 }
 
 /// Returns the line that has this offset, from 1.

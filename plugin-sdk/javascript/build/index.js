@@ -33,7 +33,8 @@ export async function build(entry, output) {
   const file = resolve(entry);
   if (!existsSync(file)) throw new BuildError(`there is no file ${entry}`);
   const exported = await exportsOf(file);
-  if (!["handle", "handleBatch", "timers"].some((name) => exported.includes(name))) {
+  // A component that only filters ops runs before the filter of a plugin.
+  if (!["handle", "handleBatch", "timers", "filter"].some((name) => exported.includes(name))) {
     throw new BuildError(`${entry} does not export handle: write \`export function handle(op) { … }\``);
   }
   const interfaces = Object.keys(INTERFACES).filter((name) => INTERFACES[name].some((one) => exported.includes(one)));

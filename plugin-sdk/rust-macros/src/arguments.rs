@@ -26,6 +26,7 @@ pub(crate) struct Arguments {
     namespaces: Vec<LitStr>,
     operations: Vec<Ident>,
     batch: bool,
+    filter: bool,
     schedule: bool,
     schedule_only: bool,
     settings: Option<Type>,
@@ -42,6 +43,11 @@ impl Arguments {
         self.batch
     }
 
+    /// Returns whether it only filters ops, for other plugins.
+    pub(crate) fn filter(&self) -> bool {
+        self.filter
+    }
+
     /// Returns whether the plugin works at set times, too.
     pub(crate) fn schedule(&self) -> bool {
         self.schedule
@@ -54,6 +60,11 @@ impl Arguments {
 
     /// Returns why the arguments contradict each other, if they do.
     fn contradiction(&self) -> Option<&'static str> {
+        if self.filter && (self.batch || self.schedule || self.schedule_only) {
+            return Some(
+                "a filter handles no ops and has no timers: `filter` excludes `batch`, `schedule` and `schedule_only`",
+            );
+        }
         let gets_ops = self.batch || !self.namespaces.is_empty() || !self.operations.is_empty();
         (self.schedule_only && (gets_ops || self.schedule))
             .then_some("a plugin that is `schedule_only` gets no ops: leave out `namespace`, `operation`, `batch` and `schedule`")
@@ -86,6 +97,7 @@ impl Parse for Arguments {
             let key: Ident = input.parse()?;
             let flag = match key.to_string().as_str() {
                 "batch" => Some(&mut arguments.batch),
+                "filter" => Some(&mut arguments.filter),
                 "schedule" => Some(&mut arguments.schedule),
                 "schedule_only" => Some(&mut arguments.schedule_only),
                 _ => None,
@@ -107,8 +119,8 @@ impl Parse for Arguments {
             } else if key == "settings" && arguments.settings.is_none() {
                 arguments.settings = Some(input.parse()?);
             } else {
-                let message = "expected `namespace = …`, `operation = …`, `settings = …`, `batch`, `schedule` or `schedule_only`, \
-                               each at most once";
+                let message = "expected `namespace = …`, `operation = …`, `settings = …`, `batch`, `filter`, `schedule` or \
+                               `schedule_only`, each at most once";
                 return Err(syn::Error::new(key.span(), message));
             }
             if !input.is_empty() {
@@ -200,6 +212,8 @@ mod tests {
         assert!(parse(r#"namespace = "/users$/""#).is_ok());
         assert!(parse(r#"namespace = "users""#).unwrap_err().contains("database.collection"));
         assert!(parse(r#"collection = "a.b""#).unwrap_err().contains("expected `namespace"));
+        assert!(parse("batch, filter").unwrap_err().contains("`filter` excludes `batch`"));
+        assert!(parse("filter, filter").is_err());
         assert!(parse("operation = []").unwrap_err().contains("empty list"));
         assert!(parse("batch, schedule").is_ok());
         assert!(parse("batch, schedule_only").unwrap_err().contains("gets no ops"));

@@ -22,6 +22,7 @@ const CONTRACT: &str = "0.2.0";
 ///   `drop_indexes`, `modify`, `other`. By default, every operation.
 /// - `settings = Type`: declares the settings of this type, which derives `Settings`. Without it, the plugin accepts any setting.
 /// - `batch`: the type implements `BatchPlugin` instead, which handles several ops per call.
+/// - `filter`: the type implements `FilterPlugin` instead, which only filters ops, for other plugins.
 /// - `schedule`: the type also implements `Schedule`, and works at set times.
 /// - `schedule_only`: the type implements `SchedulePlugin` and `Schedule` instead, and gets no ops.
 ///
@@ -52,6 +53,7 @@ pub fn plugin(arguments: TokenStream, item: TokenStream) -> TokenStream {
         None => quote!(::core::option::Option::None),
     };
     let (export, init) = match (arguments.batch(), arguments.schedule_only()) {
+        _ if arguments.filter() => (quote!(__export_filter), quote!(init_filter)),
         (true, _) => (quote!(__export_batch_plugin), quote!(init_batch)),
         (_, true) => (quote!(__export_schedule_plugin), quote!(init_schedule)),
         (false, false) => (quote!(__export_plugin), quote!(init)),

@@ -23,8 +23,9 @@ world gtm {
 ";
 
 /// The worlds of Rust plugins, each with the interfaces that it exports. A plugin that works at set times has two of them.
-const RUST_WORLDS: [(&str, &[&str]); 4] = [
+const RUST_WORLDS: [(&str, &[&str]); 5] = [
     ("PLUGIN_WORLD", &["lifecycle", "filter", "batch-filter", "handler"]),
+    ("FILTER_WORLD", &["lifecycle", "filter", "batch-filter"]),
     ("BATCH_PLUGIN_WORLD", &["lifecycle", "filter", "batch-filter", "batch-handler"]),
     ("LIFECYCLE_WORLD", &["lifecycle"]),
     ("SCHEDULE_WORLD", &["schedule"]),

@@ -9,7 +9,7 @@ use super::{cargo, succeed};
 
 const TARGET: &str = "wasm32-wasip2";
 /// The plugins that tests run: those that ship, two examples, and those that only tests need.
-pub(super) const TESTED: [&str; 14] = [
+pub(super) const TESTED: [&str; 15] = [
     "audit_log",
     "chime",
     "errand",
@@ -21,6 +21,7 @@ pub(super) const TESTED: [&str; 14] = [
     "print_ops",
     "send_digest",
     "send_welcome_email",
+    "sieve",
     "trivial",
     "wasi_faces",
     "webhook",

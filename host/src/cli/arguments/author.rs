@@ -7,7 +7,7 @@ use gtm_host::config::{Origin, PluginSettings, SecretText, Settings, file_name};
 
 use super::common::{CommonArguments, Format};
 use super::help::{CONFIG, SCHEMA, SHOW};
-use super::plugins::{PluginGrant, PluginValue};
+use super::plugins::{PluginFilter, PluginGrant, PluginValue};
 use super::run::RunArguments;
 use super::setting::{CacheGroup, SettingArguments};
 
@@ -36,11 +36,14 @@ pub(in crate::cli) struct TryArguments {
     /// Delete the document with this key
     #[arg(long = "delete", num_args = 2, value_names = ["DB.COLL", "KEY"])]
     pub(in crate::cli) deletions: Vec<String>,
+    /// A filter that runs before that of the plugin. May be repeated: the filters run in this order
+    #[arg(long = "filter", value_name = "FILE")]
+    filters: Vec<PluginFilter>,
     /// Let this timer of the plugin be due: at a time such as 2026-01-31T06:00:00Z, by default now. May be repeated
     #[arg(long = "tick", value_name = "TIMER[@TIME]")]
     pub(in crate::cli) ticks: Vec<String>,
-    /// A value of the plugin's config. May be repeated
-    #[arg(short = 's', long = "set", value_name = "KEY=VALUE")]
+    /// A value of the plugin's config, or, with NAME, of the config of a filter. May be repeated
+    #[arg(short = 's', long = "set", value_name = "[NAME:]KEY=VALUE")]
     values: Vec<PluginValue>,
     /// A grant, to see what happens without the others. May be repeated. Without --grant, and without grants in a settings file, the
     /// plugin has every grant but those for variables and directories, because the command performs no side effect
@@ -84,10 +87,11 @@ impl TryArguments {
 
     pub(super) fn settings(&self) -> anyhow::Result<Settings> {
         let mut settings = self.common.settings_with(|given| self.cache.add_to(given))?;
-        let plugin = settings.plugins.entry(self.name(&settings)).or_insert_with(PluginSettings::default);
-        for value in &self.values {
-            plugin.config.insert(value.key.clone(), value.value.expose().to_owned().into());
-        }
+        let name = self.name(&settings);
+        settings.plugins.entry(name.clone()).or_insert_with(PluginSettings::default);
+        self.filters.iter().try_for_each(|filter| filter.apply_to_one(&name, &mut settings))?;
+        self.values.iter().try_for_each(|value| value.apply_to_one(&name, &mut settings))?;
+        let plugin = settings.plugins.entry(name).or_insert_with(PluginSettings::default);
         self.grants.iter().for_each(|grant| plugin.grants.add(grant.grant.clone()));
         Ok(settings)
     }

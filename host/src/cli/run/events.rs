@@ -30,9 +30,9 @@ impl<'a> HostEvents<'a> {
         Ok(Self { watch, hangup: signal(SignalKind::hangup())?, read })
     }
 
-    /// Watches the files of the plugins of this host.
+    /// Watches the files of the plugins and filters of this host, including those that could not be loaded.
     pub(super) fn watch(&mut self, host: &ActiveHost) {
-        self.watch.watch(host.plugins.paths(), host.settings.plugin_dir.as_deref());
+        self.watch.watch(host.files().paths(), host.settings.plugin_dir.as_deref());
     }
 
     /// Waits for the next event. The future may be dropped at any time.

@@ -2,19 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
-use anyhow::Context;
 use gtm_delivery::{DeliveryPolicy, ReachedPosition};
-use gtm_host::config::{PluginSettings, Settings};
+use gtm_host::config::{ChainFile, ConfigError, PluginSettings, Settings, chains};
 use gtm_host::remedy::WithRemedy;
-use gtm_runtime::{Actor, Grants, Plugin, PluginHandle, PluginSetup, Services, SwapFrom};
+use gtm_runtime::{Actor, Grants, Plugin, PluginHandle, PreparedChain, Services, SwapFrom};
 use gtm_source::Restart;
 
-use super::watch::{FileSignature, signature};
-use crate::cli::DEFECT;
+use super::filter_set::FilterSet;
+use super::hosted::{HostedComponent, LoadAttempt};
 use crate::cli::grant_prompt::{self, log_missing_grants};
 use crate::cli::load::{Loader, present};
+use crate::cli::usage::settings_error;
 
 /// The fate of an op whose plugin lacks a grant.
 const WAITS: &str = "waits";
@@ -22,21 +21,22 @@ const WAITS: &str = "waits";
 /// A plugin that the host runs.
 #[derive(Clone)]
 pub(super) struct HostedPlugin {
-    pub(super) handle: PluginHandle,
+    pub(super) component: HostedComponent,
     pub(super) settings: PluginSettings,
     /// The position that it has reached in this process.
     pub(super) reached: ReachedPosition,
-    path: PathBuf,
-    /// The signature of the file when it was last loaded or refused.
-    seen: FileSignature,
-    setup: PluginSetup,
     /// How ops are delivered to it, and where it begins.
     delivery: Delivery,
+    /// Why its filters are not those of the settings, if they are not.
+    chain_error: Option<String>,
 }
 
+/// The filters of a plugin in the settings, if they are valid.
+type ChainFiles = Result<Vec<ChainFile>, ConfigError>;
+
 impl HostedPlugin {
-    fn is_set_up(&self, path: &Path, setup: &PluginSetup) -> bool {
-        self.path == path && self.setup == *setup
+    pub(super) fn handle(&self) -> &PluginHandle {
+        &self.component.handle
     }
 }
 
@@ -45,6 +45,7 @@ pub(super) struct PluginSet {
     loader: Loader,
     services: Services,
     all: BTreeMap<String, HostedPlugin>,
+    filters: FilterSet,
     /// The plugins that could not be loaded.
     unloaded: BTreeSet<String>,
 }
@@ -56,44 +57,59 @@ pub(super) struct PluginChanges {
     pub(super) stop: BTreeSet<String>,
     /// Plugins whose deliveries have to start after that. Some are in both sets, because their delivery changed.
     pub(super) start: BTreeSet<String>,
-    /// Plugins that run another version now.
+    /// Plugins of which another version runs now, or another version or list of their filters.
     pub(super) swapped: BTreeSet<String>,
 }
 
 /// A plugin that was loaded and has no pipeline yet.
 pub(super) struct Loaded {
     plugin: Plugin,
-    path: PathBuf,
-    /// The signature of the file before it was read.
-    seen: FileSignature,
+    attempt: LoadAttempt,
     own: PluginSettings,
+    /// The filters before its own.
+    filters: Vec<PluginHandle>,
 }
 
 impl Loaded {
     async fn load(
-        loader: &Loader,
+        (loader, filters): (&Loader, &mut FilterSet),
         name: &str,
-        path: PathBuf,
-        own: PluginSettings,
+        path: &Path,
+        (own, chain): (PluginSettings, ChainFiles),
         settings: &Settings,
     ) -> anyhow::Result<Self> {
-        let seen = signature(&path);
-        let plugin = loader.load(name, &path, &own, settings.limits()).await?;
-        Ok(Self { plugin, path, seen, own })
+        let chain = chain.map_err(|error| settings_error(error.into()))?;
+        let filters = filters.of(chain, loader, settings).await?;
+        let attempt = LoadAttempt::now(path, own.setup(name, settings.limits()));
+        let plugin = loader.load(path, &attempt.setup).await?;
+        Ok(Self { plugin, attempt, own, filters })
     }
 }
 
-/// The plugins that were loaded, and the names of those that could not be loaded.
-type AllLoaded = (Vec<Loaded>, BTreeSet<String>);
+/// Returns the filters of each of these plugins in the settings.
+fn chains_of(present: &BTreeMap<String, (PathBuf, PluginSettings)>) -> BTreeMap<String, ChainFiles> {
+    chains(present.iter().map(|(name, (_, own))| (name.as_str(), own)))
+}
+
+/// The plugins that were loaded, with their filters.
+pub(super) struct AllLoaded {
+    pub(super) plugins: Vec<Loaded>,
+    filters: FilterSet,
+    /// The names of the plugins that could not be loaded.
+    unloaded: BTreeSet<String>,
+}
 
 /// Loads the plugins of the settings. Logs each one that cannot be loaded, and loads the others.
 ///
 /// # Errors
 /// Fails if there are plugins and none of them can be loaded.
 pub(super) async fn load(loader: &Loader, settings: &Settings) -> anyhow::Result<AllLoaded> {
-    let (mut all, mut failed) = (Vec::new(), Vec::new());
-    for (name, (path, own)) in present(settings)? {
-        match Loaded::load(loader, &name, path, own, settings).await {
+    let (mut all, mut failed, mut filters) = (Vec::new(), Vec::new(), FilterSet::default());
+    let present = present(settings)?;
+    let mut chains = chains_of(&present);
+    for (name, (path, own)) in present {
+        let own = (own, chains.remove(&name).unwrap_or(Ok(Vec::new())));
+        match Loaded::load((loader, &mut filters), &name, &path, own, settings).await {
             Ok(loaded) => all.push(loaded),
             Err(error) => failed.push((name, error)),
         }
@@ -111,23 +127,26 @@ pub(super) async fn load(loader: &Loader, settings: &Settings) -> anyhow::Result
         );
         unloaded.insert(name);
     }
-    Ok((all, unloaded))
+    Ok(AllLoaded { plugins: all, filters, unloaded })
 }
 
 /// Offers missing grants at the terminal, and reloads the plugins that were granted one.
 pub(super) async fn offer_grants(
     settings: &mut Settings,
     loader: &Loader,
-    plugins: &mut [Loaded],
+    loaded: &mut AllLoaded,
 ) -> anyhow::Result<()> {
-    let changed = grant_prompt::offer_grants(settings, plugins.iter().map(|loaded| &loaded.plugin)).await?;
+    let changed =
+        grant_prompt::offer_grants(settings, loaded.plugins.iter().map(|loaded| &loaded.plugin)).await?;
     let mut present = settings.present_plugins()?;
-    for loaded in plugins {
-        let name = loaded.plugin.name().to_owned();
+    for plugin in &mut loaded.plugins {
+        let name = plugin.plugin.name().to_owned();
         if changed.contains(&name)
             && let Some((path, own)) = present.remove(&name)
         {
-            *loaded = Loaded::load(loader, &name, path, own, settings).await?;
+            let attempt = LoadAttempt::now(&path, own.setup(&name, settings.limits()));
+            plugin.plugin = loader.load(&path, &attempt.setup).await?;
+            (plugin.attempt, plugin.own) = (attempt, own);
         }
     }
     Ok(())
@@ -135,23 +154,24 @@ pub(super) async fn offer_grants(
 
 impl PluginSet {
     pub(super) fn new(loader: Loader, services: Services, loaded: AllLoaded, settings: &Settings) -> Self {
-        let (loaded, unloaded) = loaded;
-        let mut plugins = Self { loader, services, all: BTreeMap::new(), unloaded };
+        let AllLoaded { plugins: loaded, filters, unloaded } = loaded;
+        let mut plugins = Self { loader, services, all: BTreeMap::new(), filters, unloaded };
         loaded.into_iter().for_each(|loaded| plugins.add(loaded, settings));
         plugins
     }
 
-    fn add(&mut self, Loaded { plugin, path, seen, own }: Loaded, settings: &Settings) {
+    fn add(&mut self, Loaded { plugin, attempt, own, filters }: Loaded, settings: &Settings) {
         let name = plugin.name().to_owned();
         log_missing_grants(&plugin, &self.services, WAITS);
+        let handle = PluginHandle::new(plugin, self.services.clone());
+        // Places are reserved when its delivery starts.
+        handle.prepare_chain(filters).into_iter().for_each(|chain| handle.set_chain(chain));
         let hosted = HostedPlugin {
-            seen,
-            path,
-            setup: own.setup(&name, settings.limits()),
+            component: HostedComponent::new(handle, attempt),
             delivery: delivery(&own, settings),
             settings: own,
             reached: ReachedPosition::default(),
-            handle: PluginHandle::new(plugin, self.services.clone()),
+            chain_error: None,
         };
         self.all.insert(name, hosted);
     }
@@ -169,19 +189,23 @@ impl PluginSet {
         self.all.get(name)
     }
 
-    pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
-        self.all.values().map(|hosted| hosted.path.as_path())
-    }
-
     /// Returns the directories from which a swap by hand may take files.
     pub(super) fn swap_from(&self, settings: &Settings) -> SwapFrom {
         let directory = |path: &Path| Some(absolute(path).parent()?.to_owned());
-        let own = self.all.iter().filter_map(|(name, hosted)| Some((name.clone(), directory(&hosted.path)?)));
+        let own = self
+            .all
+            .iter()
+            .filter_map(|(name, hosted)| Some((name.clone(), directory(&hosted.component.path)?)));
         SwapFrom {
             directories: settings.plugin_dir.iter().map(|path| absolute(path)).collect(),
             trees: settings.admin.swap_from.iter().map(|path| absolute(path)).collect(),
             own: own.collect(),
         }
+    }
+
+    /// Returns the files of the filters in use.
+    pub(super) fn filter_paths(&self) -> impl Iterator<Item = &Path> {
+        self.filters.paths()
     }
 
     /// Swaps the plugins that `selected` accepts and whose files have changed. Returns the names of those that run another version now.
@@ -192,58 +216,35 @@ impl PluginSet {
     ) -> BTreeSet<String> {
         let mut changed = BTreeSet::new();
         for (name, hosted) in &mut self.all {
-            let now = signature(&hosted.path);
-            // A file that is gone may be in the middle of being replaced; the plugin continues meanwhile.
-            if now == hosted.seen || now.is_none() || !selected(name, hosted) {
-                continue;
-            }
-            let (current, path) = (hosted.handle.current(), hosted.path.clone());
-            tracing::info!(
-                event = "plugin.swap_start",
-                plugin = name,
-                version = current.version(),
-                "the file changed; this version works until the new one is ready"
-            );
-            let started = Instant::now();
-            let loaded = tokio::task::spawn_blocking(move || current.successor(&path)).await;
-            // Not earlier: this future may be dropped, and the next call has to do it again.
-            hosted.seen = now;
-            match loaded {
-                Ok(Ok(successor)) if successor.version() == hosted.handle.current().version() => {
-                    tracing::info!(
-                        event = "plugin.swap_skip",
-                        plugin = name,
-                        version = successor.version(),
-                        "the file was written and holds the same version"
-                    );
-                }
-                Ok(Ok(successor)) => {
-                    let took = started.elapsed().as_millis();
-                    tracing::info!(
-                        event = "plugin.load",
-                        plugin = name,
-                        version = successor.version(),
-                        elapsed_ms = took,
-                        "loaded"
-                    );
-                    let version = successor.version().to_owned();
-                    match hosted.handle.swap(successor) {
-                        Ok(()) => {
-                            actor.did("swap", name, Some(&version));
-                            changed.insert(name.clone());
-                        }
-                        Err(error) => refuse(name, hosted, actor, &WithRemedy(&error).to_string()),
-                    }
-                }
-                Ok(Err(error)) => refuse(name, hosted, actor, &WithRemedy(&error).to_string()),
-                Err(error) => refuse(name, hosted, actor, &error.to_string()),
+            if selected(name, hosted) && hosted.component.swap_changed_file(actor).await {
+                changed.insert(name.clone());
             }
         }
         changed
     }
 
     /// Adds, updates and removes plugins until they match the settings. `actor` is who changed the settings or files.
+    ///
+    /// What cannot be changed of one plugin stays as it is, and is reported; it changes nothing for the others.
     pub(super) async fn reconcile(&mut self, settings: &Settings, actor: Actor) -> PluginChanges {
+        if actor == Actor::Hangup {
+            // The secrets in files may be others now.
+            self.filters.forget_refused();
+            self.all.values_mut().for_each(HostedPlugin::forget_refused);
+        }
+        let changed = self.filters.follow(settings, &self.loader, actor).await;
+        let has_changed = |filter: &PluginHandle| changed.iter().any(|changed| changed.is_same(filter));
+        let with_changed =
+            self.all.values().filter(|hosted| hosted.handle().filters().iter().any(has_changed));
+        let with_changed: Vec<_> = with_changed.map(|hosted| hosted.handle().name().to_owned()).collect();
+        let mut changes = self.reconcile_plugins(settings, actor).await;
+        changes.swapped.extend(with_changed);
+        let used: Vec<_> = self.all.values().flat_map(|hosted| hosted.handle().filters()).collect();
+        self.filters.retain(|filter| used.iter().any(|used| used.is_same(filter)));
+        changes
+    }
+
+    async fn reconcile_plugins(&mut self, settings: &Settings, actor: Actor) -> PluginChanges {
         let present = match settings.present_plugins() {
             Ok(present) => present,
             Err(error) => {
@@ -254,10 +255,13 @@ impl PluginSet {
                 };
             }
         };
+        let mut chains = chains_of(&present);
         // Plugins whose setup changed are loaded below, and those that are gone are not loaded.
         let stays = |name: &str, hosted: &HostedPlugin| {
             let set = present.get(name);
-            set.is_some_and(|(path, own)| hosted.is_set_up(path, &own.setup(name, settings.limits())))
+            set.is_some_and(|(path, own)| {
+                hosted.component.is_set_up(path, &own.setup(name, settings.limits()))
+            })
         };
         let mut changes = PluginChanges {
             swapped: self.swap_changed_files(actor, stays).await,
@@ -272,70 +276,59 @@ impl PluginSet {
         }
         self.unloaded.retain(|name| present.contains_key(name));
         for (name, (path, own)) in present {
-            match self.all.get(&name) {
-                None => match Loaded::load(&self.loader, &name, path, own, settings).await {
-                    Ok(loaded) => {
-                        self.unloaded.remove(&name);
-                        actor.did("add", &name, Some(&loaded.plugin.version()));
-                        record_grants(actor, &name, None, &loaded.own.grants);
-                        self.add(loaded, settings);
-                        changes.start.insert(name);
-                    }
-                    Err(error) => {
-                        tracing::error!(
-                            event = "plugin.add_failed",
-                            plugin = name,
-                            error = &*error,
-                            "not added"
-                        );
-                        self.unloaded.insert(name);
-                    }
-                },
-                Some(_) => self.update(&name, &path, own, settings, (actor, &mut changes)).await,
+            let own = (own, chains.remove(&name).unwrap_or(Ok(Vec::new())));
+            if self.all.contains_key(&name) {
+                self.update(&name, &path, own, settings, (actor, &mut changes)).await;
+                continue;
+            }
+            match Loaded::load((&self.loader, &mut self.filters), &name, &path, own, settings).await {
+                Ok(loaded) => {
+                    self.unloaded.remove(&name);
+                    actor.did("add", &name, Some(&loaded.plugin.version()));
+                    record_grants(actor, &name, None, &loaded.own.grants);
+                    self.add(loaded, settings);
+                    changes.start.insert(name);
+                }
+                Err(error) => {
+                    tracing::error!(event = "plugin.add_failed", plugin = name, error = &*error, "not added");
+                    self.unloaded.insert(name);
+                }
             }
         }
         changes
     }
 
-    /// Updates a plugin to its settings, and adds what that requires to `changes`.
+    /// Updates a plugin to its settings, and adds what that requires to `changes`. If its filters cannot be those of the settings, they stay as
+    /// they are: the host must still revoke a grant, for example.
     async fn update(
         &mut self,
         name: &str,
         path: &Path,
-        own: PluginSettings,
+        (own, chain): (PluginSettings, ChainFiles),
         settings: &Settings,
         (actor, changes): (Actor, &mut PluginChanges),
     ) {
         let (setup, delivery) = (own.setup(name, settings.limits()), delivery(&own, settings));
         let Some(hosted) = self.all.get_mut(name) else { return };
-        if !hosted.is_set_up(path, &setup) {
-            let seen = signature(path);
-            let is_set_up = hosted.setup == setup;
-            let loaded = match is_set_up {
-                // Only the file changed.
-                true => successor(&hosted.handle, path).await,
-                false => self.loader.load(name, path, &own, settings.limits()).await,
-            };
-            match loaded {
-                Ok(plugin) => {
-                    let is_another = hosted.handle.current().digest() != plugin.digest();
-                    let version = plugin.version().to_owned();
-                    log_missing_grants(&plugin, &self.services, WAITS);
-                    let taken =
-                        if is_set_up { hosted.handle.swap(plugin) } else { hosted.handle.set_up(plugin) };
-                    if let Err(error) = taken {
-                        return refuse(name, hosted, actor, &WithRemedy(&error).to_string());
-                    }
-                    if is_another {
-                        actor.did("swap", name, Some(&version));
-                        changes.swapped.insert(name.to_owned());
-                    }
-                    record_grants(actor, name, Some(&hosted.setup.grants), &setup.grants);
-                    (hosted.path, hosted.seen, hosted.setup) = (path.to_owned(), seen, setup);
-                }
-                Err(error) => return refuse(name, hosted, actor, &WithRemedy(error.as_ref()).to_string()),
-            }
+        let filters = match chain {
+            Ok(chain) => self.filters.of(chain, &self.loader, settings).await,
+            Err(error) => Err(error.into()),
+        };
+        let chain = hosted.prepare_chain(filters, actor);
+        let is_another_chain = chain.is_some();
+        let (granted, grants) = (hosted.component.setup.grants.clone(), setup.grants.clone());
+        let check = |plugin: &Plugin| log_missing_grants(plugin, &self.services, WAITS);
+        let Some(is_another) = hosted.component.update(path, setup, chain, &self.loader, actor, check).await
+        else {
+            return;
+        };
+        if is_another_chain {
+            hosted.log_chain(actor);
         }
+        if is_another || is_another_chain {
+            changes.swapped.insert(name.to_owned());
+        }
+        record_grants(actor, name, Some(&granted), &grants);
         hosted.settings = own;
         let before = std::mem::replace(&mut hosted.delivery, delivery.clone());
         if before.2 != delivery.2 {
@@ -348,11 +341,65 @@ impl PluginSet {
     }
 }
 
-/// Loads another file of a plugin with the setup of the current version.
-async fn successor(handle: &PluginHandle, path: &Path) -> anyhow::Result<Plugin> {
-    let (current, path) = (handle.current(), path.to_owned());
-    let load = move || current.successor(&path);
-    Ok(tokio::task::spawn_blocking(load).await.context(DEFECT)??)
+impl HostedPlugin {
+    /// Has changes that were refused be tried and reported again.
+    fn forget_refused(&mut self) {
+        self.component.forget_refused();
+        self.chain_error = None;
+    }
+
+    /// Prepares a chain of these filters. None: the plugin has that chain, or it cannot have it, which is logged once.
+    fn prepare_chain(
+        &mut self,
+        filters: anyhow::Result<Vec<PluginHandle>>,
+        actor: Actor,
+    ) -> Option<PreparedChain> {
+        let current = self.handle().filters();
+        let prepared = filters.and_then(|filters| {
+            let is_same = filters.len() == current.len()
+                && std::iter::zip(&filters, &current).all(|(one, other)| one.is_same(other));
+            Ok(if is_same { None } else { Some(self.handle().prepare_chain(filters)?) })
+        });
+        match prepared {
+            Ok(prepared) => {
+                self.chain_error = None;
+                prepared
+            }
+            Err(error) => {
+                let (name, reason) = (self.handle().name(), WithRemedy(error.as_ref()).to_string());
+                if self.chain_error.as_ref() != Some(&reason) {
+                    actor.was_refused("change filters", name, None, &reason);
+                    tracing::error!(
+                        event = "plugin.chain_failed",
+                        plugin = name,
+                        filters = listed(&current),
+                        error = reason,
+                        "the filters of the plugin stay as they are"
+                    );
+                    self.chain_error = Some(reason);
+                }
+                None
+            }
+        }
+    }
+
+    /// Reports that the plugin has another chain.
+    fn log_chain(&self, actor: Actor) {
+        let (name, filters) = (self.handle().name(), listed(&self.handle().filters()));
+        actor.did("change filters", name, Some(&filters.as_deref().unwrap_or("none")));
+        tracing::info!(
+            event = "plugin.chain",
+            plugin = name,
+            filters,
+            "other filters run before that of the plugin"
+        );
+    }
+}
+
+/// Returns the names of these filters. None: there are none.
+fn listed(filters: &[PluginHandle]) -> Option<String> {
+    let names: Vec<_> = filters.iter().map(PluginHandle::name).collect();
+    (!names.is_empty()).then(|| names.join(", "))
 }
 
 /// The delivery policy of a plugin, whether it begins with a snapshot, and where it restarts.
@@ -374,16 +421,4 @@ fn record_grants(actor: Actor, name: &str, before: Option<&Grants>, now: &Grants
 /// Returns the absolute form of a path, since a refusal shows it to a user who may be in another directory.
 fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
-}
-
-fn refuse(name: &str, hosted: &HostedPlugin, actor: Actor, reason: &str) {
-    let current = hosted.handle.current();
-    actor.was_refused("swap", name, None, &reason);
-    tracing::error!(
-        event = "plugin.swap_failed",
-        plugin = name,
-        version = current.version(),
-        error = reason,
-        "not swapped; this version continues"
-    );
 }
