@@ -193,6 +193,11 @@ impl Plugin {
         self.info.settings.as_deref()
     }
 
+    /// Returns whether a user can set this: the plugin declares it, or accepts any setting.
+    pub fn accepts(&self, setting: &str) -> bool {
+        self.settings().is_none_or(|declared| declared.iter().any(|one| one.is_called(setting)))
+    }
+
     pub(super) fn exports(&self) -> &ExportIndices {
         &self.info.exports
     }

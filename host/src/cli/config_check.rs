@@ -10,7 +10,7 @@ use gtm_text::sanitize::{indented, line};
 use serde_json::json;
 
 use super::arguments::{ConfigCheckArguments, Format};
-use super::load::{Loader, reserve};
+use super::load::{Loader, check_shared, reserve};
 use super::output::{print_json, print_text};
 use super::plugin_errors::PluginErrors;
 use super::{preflight, usage};
@@ -48,7 +48,7 @@ fn plugins(settings: &Settings, problems: &mut Vec<anyhow::Error>) -> Vec<String
         return Vec::new();
     };
     // Each keeps its reservations until all are checked.
-    let mut slots = Vec::new();
+    let (mut slots, mut failed) = (Vec::new(), Vec::new());
     for (name, (path, own)) in present {
         let loaded = loader.load_now(&name, &path, &own, settings.limits()).map_err(anyhow::Error::from);
         let reserved = loaded.and_then(|plugin| {
@@ -58,8 +58,13 @@ fn plugins(settings: &Settings, problems: &mut Vec<anyhow::Error>) -> Vec<String
         });
         match reserved {
             Ok(slot) => slots.push(slot),
-            Err(error) => problems.push(error),
+            Err(error) => failed.push(error),
         }
     }
+    let loaded: Vec<_> = slots.iter().map(PluginHandle::current).collect();
+    if failed.is_empty() {
+        failed.extend(check_shared(settings, &loaded).err());
+    }
+    problems.append(&mut failed);
     slots.iter().map(|slot| format!("{} {}", slot.name(), slot.current().version())).collect()
 }
