@@ -14,7 +14,7 @@ use gtm_source::Restart;
 use super::watch::{FileSignature, signature};
 use crate::cli::DEFECT;
 use crate::cli::grant_prompt::{self, log_missing_grants};
-use crate::cli::load::{Loader, present};
+use crate::cli::load::{Loader, check_shared, present};
 
 /// The fate of an op whose plugin lacks a grant.
 const WAITS: &str = "waits";
@@ -45,8 +45,8 @@ pub(super) struct PluginSet {
     loader: Loader,
     services: Services,
     all: BTreeMap<String, HostedPlugin>,
-    /// The plugins that could not be loaded.
-    unloaded: BTreeSet<String>,
+    /// The plugins that could not be loaded, each with the reason.
+    unloaded: BTreeMap<String, String>,
 }
 
 /// The changes of the pipeline that a reconciliation requires. Swaps are already done.
@@ -83,8 +83,8 @@ impl Loaded {
     }
 }
 
-/// The plugins that were loaded, and the names of those that could not be loaded.
-type AllLoaded = (Vec<Loaded>, BTreeSet<String>);
+/// The plugins that were loaded, and those that could not be loaded, each with the reason.
+type AllLoaded = (Vec<Loaded>, BTreeMap<String, String>);
 
 /// Loads the plugins of the settings. Logs each one that cannot be loaded, and loads the others.
 ///
@@ -101,7 +101,10 @@ pub(super) async fn load(loader: &Loader, settings: &Settings) -> anyhow::Result
     if all.is_empty() && !failed.is_empty() {
         return Err(failed.swap_remove(0).1);
     }
-    let mut unloaded = BTreeSet::new();
+    if failed.is_empty() {
+        check_shared(settings, all.iter().map(|loaded| &loaded.plugin))?;
+    }
+    let mut unloaded = BTreeMap::new();
     for (name, error) in failed {
         tracing::error!(
             event = "plugin.load_failed",
@@ -109,7 +112,7 @@ pub(super) async fn load(loader: &Loader, settings: &Settings) -> anyhow::Result
             error = &*error,
             "not loaded until its file or the settings change"
         );
-        unloaded.insert(name);
+        unloaded.insert(name, WithRemedy(error.as_ref()).to_string());
     }
     Ok((all, unloaded))
 }
@@ -160,9 +163,9 @@ impl PluginSet {
         self.all.values()
     }
 
-    /// Returns the names of the plugins that could not be loaded.
-    pub(super) fn unloaded(&self) -> impl Iterator<Item = &str> {
-        self.unloaded.iter().map(String::as_str)
+    /// Returns the plugins that could not be loaded, each with the reason.
+    pub(super) fn unloaded(&self) -> &BTreeMap<String, String> {
+        &self.unloaded
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&HostedPlugin> {
@@ -270,7 +273,7 @@ impl PluginSet {
             self.all.remove(&name);
             changes.stop.insert(name);
         }
-        self.unloaded.retain(|name| present.contains_key(name));
+        self.unloaded.retain(|name, _| present.contains_key(name));
         for (name, (path, own)) in present {
             match self.all.get(&name) {
                 None => match Loaded::load(&self.loader, &name, path, own, settings).await {
@@ -288,7 +291,7 @@ impl PluginSet {
                             error = &*error,
                             "not added"
                         );
-                        self.unloaded.insert(name);
+                        self.unloaded.insert(name, WithRemedy(error.as_ref()).to_string());
                     }
                 },
                 Some(_) => self.update(&name, &path, own, settings, (actor, &mut changes)).await,
