@@ -15,17 +15,20 @@ use serde_json::{Value, json};
 use super::arguments::{CheckArguments, Format};
 use super::compile_component::compilation;
 use super::directories;
+use super::load::check_shared;
 use super::output::{print_json, print_text};
 
 pub(super) fn run(arguments: &CheckArguments, settings: &Settings) -> anyhow::Result<ExitCode> {
     let engine = Engine::compiling(&directories::cache(settings)?, compilation())?;
     let mut all_are = true;
-    let named = arguments.of.paths.iter().map(|path| (path, settings.names_of(path)));
+    let named = arguments.plugins.iter().map(|plugin| (&plugin.path, plugin.names(settings)));
+    let mut loaded = Vec::new();
     for (path, name) in named.flat_map(|(path, names)| names.into_iter().map(move |name| (path, name))) {
         let checked = check(&engine, path, &name, settings);
         all_are &= checked.is_ok();
         let path = path.to_string_lossy();
-        match (arguments.of.output, checked) {
+        loaded.extend(checked.as_ref().ok().map(|checked| checked.plugin.clone()));
+        match (arguments.output, checked) {
             (Format::Text, Ok(checked)) => print_text(&checked.text(&path))?,
             (Format::Text, Err(error)) => print_text(&not_a_plugin(&path, &error))?,
             (Format::Json, Ok(checked)) => print_json(&checked.json(&path))?,
@@ -41,6 +44,9 @@ pub(super) fn run(arguments: &CheckArguments, settings: &Settings) -> anyhow::Re
                 }))?
             }
         };
+    }
+    if all_are {
+        check_shared(settings, &loaded)?;
     }
     Ok(if all_are { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -203,6 +209,9 @@ fn describe_settings(settings: &[DeclaredSetting]) -> String {
         }
         if setting.is_secret {
             facts.push("secret".to_owned());
+        }
+        if !setting.former_names.is_empty() {
+            facts.push(format!("formerly {}", setting.former_names.join(", ")));
         }
         let doc = setting.doc.split_whitespace().collect::<Vec<_>>().join(" ");
         line(&format!("{} ({}): {doc}", setting.name, facts.join("; "))).into_owned()

@@ -15,6 +15,7 @@ use gtm_runtime::{
 };
 use gtm_source::extended_json::{read_document, write_op};
 use gtm_source::{FileError, FileOptions, FileSource, Form};
+use gtm_store::Store;
 use gtm_text::sanitize::{counted, indented, line};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -80,7 +81,7 @@ enum TryOutcome {
 
 impl Tried {
     async fn load(arguments: &TryArguments, settings: &Settings) -> anyhow::Result<Self> {
-        let answers = answers(&arguments.answers)?;
+        let answers = answers(arguments)?;
         let client = match arguments.uri() {
             Some(uri) => Some(cluster(uri).await?),
             None => None,
@@ -92,13 +93,16 @@ impl Tried {
         if !arguments.says_grants() && setup.grants == Grants::default() {
             setup.grants = Grants::everything();
         }
-        let path = arguments.path.clone();
+        let path = arguments.plugin.path.clone();
         let plugin = tokio::task::spawn_blocking(move || Plugin::load(&engine, &path, &setup)).await??;
         let effects: Arc<Mutex<Vec<_>>> = Arc::default();
         let taken = Arc::clone(&effects);
         let take = move |effect| taken.lock().unwrap_or_else(PoisonError::into_inner).push(effect);
-        let recorder = Some(Recorder::new(take).answering(answers, arguments.allow_http_get));
-        let handle = PluginHandle::new(plugin, Services { client, recorder, ..Services::default() });
+        let recorder = Recorder::new(take).answering(answers, arguments.allow_http_get).changing_state();
+        // The state lasts as long as the command.
+        let store = Some((Store::in_memory().await?, settings.name().into()));
+        let services = Services { client, store, recorder: Some(recorder), ..Services::default() };
+        let handle = PluginHandle::new(plugin, services);
         Ok(Self { handler: Handler::new(&handle), handle, effects })
     }
 
@@ -146,9 +150,9 @@ impl Tried {
 }
 
 /// Returns the answers on the command line.
-fn answers(words: &[String]) -> anyhow::Result<Vec<HttpAnswer>> {
+fn answers(arguments: &TryArguments) -> anyhow::Result<Vec<HttpAnswer>> {
     let mut answers = Vec::new();
-    for pair in words.chunks_exact(2) {
+    for pair in arguments.answers.chunks_exact(2) {
         if let [request, body] = pair {
             let is_json = serde_json::from_str::<serde::de::IgnoredAny>(body).is_ok();
             let body = match is_json {
@@ -161,6 +165,8 @@ fn answers(words: &[String]) -> anyhow::Result<Vec<HttpAnswer>> {
             };
             let answer =
                 HttpAnswer::new(request, body).map_err(|reason| anyhow!("--answer: {reason}")).or_usage()?;
+            let with_headers = arguments.headers_of(answers.len()).try_fold(answer, HttpAnswer::with_header);
+            let answer = with_headers.map_err(|reason| anyhow!("--answer-header: {reason}")).or_usage()?;
             answers.push(answer);
         }
     }
