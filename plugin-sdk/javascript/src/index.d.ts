@@ -2,7 +2,7 @@
  * Write gtm-host plugins in JavaScript and TypeScript: your own code, in a sandbox, on every change in MongoDB.
  *
  * A plugin is a module that exports `handle` or `handleBatch`, and optionally `filter`, `settings`, `init` and `subscriptions`: see
- * {@link Plugin}.
+ * {@link Plugin}. A module with `filter` and without both is a filter, which runs before the filters of plugins.
  *
  * @example
  * import { mail } from "gtm-plugin";

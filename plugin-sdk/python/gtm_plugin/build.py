@@ -93,7 +93,8 @@ def _import(module: Path, read: list[str]) -> None:
         importlib.import_module(module.stem)
     except Exception as error:
         raise BuildError(f"{module} cannot be imported: {type(error).__name__}: {error}") from error
-    if registry.handler is None and registry.batch_handler is None:
+    # Without a handler, it is a filter for other plugins.
+    if registry.handler is None and registry.batch_handler is None and registry.filter is None:
         raise BuildError(f"{module} has no function with @handler or @batch_handler")
 
 
