@@ -25,7 +25,7 @@ use super::load_error::LoadError;
 use super::obstacle::CallNotes;
 use super::pool::{self, HeldPlaces, Pool};
 use super::setting::DeclaredSetting;
-use super::setup::{PluginSetup, Setup};
+use super::setup::{ComponentKind, PluginSetup, Setup};
 use super::stamp::Stamp;
 use super::state::{InstanceRole, InstanceState};
 use super::swap_from::SwapFrom;
@@ -127,9 +127,12 @@ impl Plugin {
             linked(InstanceRole::Handler).map_err(mismatch)?,
         );
         let exports = ExportIndices::find(&component, &filter).map_err(mismatch)?;
-        let exports = exports
-            .filter(ExportIndices::has_handler)
-            .ok_or_else(|| LoadError::MissingExport { path: path.to_owned() })?;
+        let exports = exports.ok_or_else(|| LoadError::MissingExport { path: path.to_owned() })?;
+        match (setup.kind, exports.has_handler()) {
+            (ComponentKind::Plugin, false) => return Err(LoadError::IsFilter { path: path.to_owned() }),
+            (ComponentKind::Filter, true) => return Err(LoadError::IsPlugin { path: path.to_owned() }),
+            (ComponentKind::Plugin, true) | (ComponentKind::Filter, false) => {}
+        }
         let places = pool::of(&component);
         let found = FoundComponent {
             linked: &filter,
@@ -164,6 +167,11 @@ impl Plugin {
     /// Returns the name of the plugin.
     pub fn name(&self) -> &str {
         &self.setup.name
+    }
+
+    /// Returns what it is for.
+    pub fn kind(&self) -> ComponentKind {
+        self.setup.kind
     }
 
     /// Returns the name of the file that it was loaded from, without the ending.

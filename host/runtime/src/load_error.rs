@@ -86,6 +86,10 @@ pub enum LoadError {
         path.display(), CONTRACT.major, CONTRACT.minor
     )]
     MissingExport { path: PathBuf },
+    #[error("{} is a filter for plugins: it exports no handler, so it does not run by itself", path.display())]
+    IsFilter { path: PathBuf },
+    #[error("{} is a plugin, not a filter: it exports a handler", path.display())]
+    IsPlugin { path: PathBuf },
     #[error("the plugin {} imports {import}, which this gtm-host does not provide", path.display())]
     UnknownImport { path: PathBuf, import: String },
     #[error("the plugin {} does not fit contract {contract}: {reason}. help: build it again with an SDK of contract {CONTRACT}", path.display())]

@@ -11,11 +11,23 @@ use super::load_error::SetupError;
 use super::remedy::PluginRemedy;
 use crate::secret::{Secret, SecretError};
 
+/// What a component is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ComponentKind {
+    /// It handles ops.
+    #[default]
+    Plugin,
+    /// It only filters ops, for plugins.
+    Filter,
+}
+
 /// The setup of a plugin, which its versions share.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PluginSetup {
     /// Its name.
     pub name: String,
+    /// What it is for.
+    pub kind: ComponentKind,
     /// The limits of its instances.
     pub limits: Limits,
     /// Its grants.
@@ -30,13 +42,14 @@ impl PluginSetup {
     /// Makes the setup of a plugin that is granted nothing.
     pub fn new(name: &str, limits: Limits) -> Self {
         let (grants, config) = (Grants::default(), BTreeMap::new());
-        Self { name: name.to_owned(), limits, grants, config, sha256: None }
+        Self { name: name.to_owned(), kind: ComponentKind::Plugin, limits, grants, config, sha256: None }
     }
 }
 
 /// A setup that is ready for use.
 pub(super) struct Setup {
     pub(super) name: Arc<str>,
+    pub(super) kind: ComponentKind,
     pub(super) limits: Limits,
     pub(super) grants: Grants,
     pub(super) config: BTreeMap<String, String>,
@@ -47,7 +60,7 @@ pub(super) struct Setup {
 
 impl Setup {
     pub(super) fn new(setup: &PluginSetup) -> Result<Self, SetupError> {
-        let PluginSetup { name, limits, grants, config, sha256 } = setup;
+        let PluginSetup { name, kind, limits, grants, config, sha256 } = setup;
         let unreadable = |what: String| {
             move |reason: SecretError| SetupError::Secret { plugin: name.clone(), what, reason }
         };
@@ -59,6 +72,7 @@ impl Setup {
         let prepared = Prepared::new(name, grants, limits)?;
         Ok(Self {
             name: name.as_str().into(),
+            kind: *kind,
             limits: *limits,
             grants: grants.clone(),
             config,

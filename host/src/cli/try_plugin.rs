@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::arguments::{Format, TryArguments};
 use super::compile_component::compilation;
+use super::load::{LoadedFilters, chain_now};
 use super::output::{print, print_text};
 use super::server::cluster;
 use super::usage::{OrUsage, bail_usage};
@@ -93,12 +94,18 @@ impl Tried {
             setup.grants = Grants::everything();
         }
         let path = arguments.path.clone();
-        let plugin = tokio::task::spawn_blocking(move || Plugin::load(&engine, &path, &setup)).await??;
+        let settings = settings.clone();
+        let load = move || {
+            let plugin = Plugin::load(&engine, &path, &setup)?;
+            anyhow::Ok((plugin, chain_now(&engine, &own, &settings, &mut LoadedFilters::new())?))
+        };
+        let (plugin, chain) = tokio::task::spawn_blocking(load).await??;
         let effects: Arc<Mutex<Vec<_>>> = Arc::default();
         let taken = Arc::clone(&effects);
         let take = move |effect| taken.lock().unwrap_or_else(PoisonError::into_inner).push(effect);
         let recorder = Some(Recorder::new(take).answering(answers, arguments.allow_http_get));
         let handle = PluginHandle::new(plugin, Services { client, recorder, ..Services::default() });
+        handle.set_chain(chain);
         Ok(Self { handler: Handler::new(&handle), handle, effects })
     }
 
