@@ -127,12 +127,14 @@ impl Plugin {
             linked(InstanceRole::Handler).map_err(mismatch)?,
         );
         let exports = ExportIndices::find(&component, &filter).map_err(mismatch)?;
-        let exports = exports.ok_or_else(|| LoadError::MissingExport { path: path.to_owned() })?;
-        match (setup.kind, exports.has_handler()) {
-            (ComponentKind::Plugin, false) => return Err(LoadError::IsFilter { path: path.to_owned() }),
-            (ComponentKind::Filter, true) => return Err(LoadError::IsPlugin { path: path.to_owned() }),
-            (ComponentKind::Plugin, true) | (ComponentKind::Filter, false) => {}
-        }
+        let exports = match (setup.kind, exports) {
+            (ComponentKind::Plugin, Some(exports)) if exports.has_handler() => exports,
+            (ComponentKind::Filter, Some(exports)) if !exports.has_handler() => exports,
+            (ComponentKind::Plugin, Some(_)) => return Err(LoadError::IsFilter { path: path.to_owned() }),
+            (ComponentKind::Filter, Some(_)) => return Err(LoadError::IsPlugin { path: path.to_owned() }),
+            (ComponentKind::Plugin, None) => return Err(LoadError::MissingExport { path: path.to_owned() }),
+            (ComponentKind::Filter, None) => return Err(LoadError::MissingFilter { path: path.to_owned() }),
+        };
         let places = pool::of(&component);
         let found = FoundComponent {
             linked: &filter,

@@ -360,6 +360,10 @@ fn a_filter_is_described_and_does_not_run_by_itself() {
         said.contains("the filter misbehave cannot be loaded") && said.contains("is a plugin, not a filter"),
         "{said}"
     );
+    let empty = path_in(&directory, "empty.wasm");
+    std::fs::write(&empty, b"\0asm\x0d\0\x01\0").unwrap();
+    let said = error_of(&["--plugin", &print_ops, "--filter", empty.to_str().unwrap()]);
+    assert!(said.contains("exports neither gtm:plugin/filter nor gtm:plugin/batch-filter"), "{said}");
     let said = usage_error_of(&["--plugin", &print_ops, "--filter", &format!("other:{sieve}")]);
     assert!(said.contains("there is no plugin other; there are: print_ops"), "{said}");
     let said = error_of(&["--plugin", &print_ops, "--filter", &sieve, "--set", "sieve:mesh=3"]);
