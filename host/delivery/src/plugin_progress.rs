@@ -111,6 +111,7 @@ impl PluginProgress {
             last_error: self.last_error.message(),
             last_error_seconds: self.last_error.seconds(),
             rolled_back: None,
+            filters: Vec::new(),
             usage: UsageStatus::default(),
             metrics: PluginMetrics::default(),
         }

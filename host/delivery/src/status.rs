@@ -1,7 +1,7 @@
 //! The status of a host and its plugins, as the admin API shows it.
 
 use gtm_mongo::SourceStatus;
-use gtm_runtime::{PluginMetrics, UsageStatus};
+use gtm_runtime::{FilterStatus, PluginMetrics, UsageStatus};
 use serde::{Deserialize, Serialize};
 
 use super::Summary;
@@ -98,6 +98,9 @@ pub struct PluginStatus {
     /// Why the last new version was rolled back, if it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rolled_back: Option<String>,
+    /// The filters before its own, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub filters: Vec<FilterStatus>,
     /// The resources that its calls used.
     #[serde(default)]
     pub usage: UsageStatus,

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::borrow::Cow;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -71,6 +72,14 @@ pub enum CallError {
         /// The message of the panic.
         reason: String,
     },
+    /// A filter in the chain of the plugin failed.
+    #[error("the filter {filter} failed: {error}")]
+    InFilter {
+        /// The name of the filter.
+        filter: Arc<str>,
+        /// The error of its call.
+        error: Box<Self>,
+    },
 }
 
 /// The message of wasmtime for arguments over the limit. Its error has no public type.
@@ -86,6 +95,11 @@ fn raise<'a>(limits: &'a [&'static str]) -> PluginRemedy<'a> {
 }
 
 impl CallError {
+    /// Returns the error of a plugin in whose chain this is the error of a filter.
+    pub(super) fn in_filter(self, filter: &str) -> Self {
+        Self::InFilter { filter: filter.into(), error: Box::new(self) }
+    }
+
     /// Converts the error of a call. `time` is its time limit.
     pub(super) fn new(
         call: &'static str,

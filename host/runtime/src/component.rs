@@ -25,7 +25,7 @@ use super::load_error::LoadError;
 use super::obstacle::CallNotes;
 use super::pool::{self, HeldPlaces, Pool};
 use super::setting::DeclaredSetting;
-use super::setup::{PluginSetup, Setup};
+use super::setup::{ComponentKind, PluginSetup, Setup};
 use super::stamp::Stamp;
 use super::state::{InstanceRole, InstanceState};
 use super::swap_from::SwapFrom;
@@ -127,9 +127,14 @@ impl Plugin {
             linked(InstanceRole::Handler).map_err(mismatch)?,
         );
         let exports = ExportIndices::find(&component, &filter).map_err(mismatch)?;
-        let exports = exports
-            .filter(ExportIndices::has_handler)
-            .ok_or_else(|| LoadError::MissingExport { path: path.to_owned() })?;
+        let exports = match (setup.kind, exports) {
+            (ComponentKind::Plugin, Some(exports)) if exports.has_handler() => exports,
+            (ComponentKind::Filter, Some(exports)) if !exports.has_handler() => exports,
+            (ComponentKind::Plugin, Some(_)) => return Err(LoadError::IsFilter { path: path.to_owned() }),
+            (ComponentKind::Filter, Some(_)) => return Err(LoadError::IsPlugin { path: path.to_owned() }),
+            (ComponentKind::Plugin, None) => return Err(LoadError::MissingExport { path: path.to_owned() }),
+            (ComponentKind::Filter, None) => return Err(LoadError::MissingFilter { path: path.to_owned() }),
+        };
         let places = pool::of(&component);
         let found = FoundComponent {
             linked: &filter,
@@ -164,6 +169,11 @@ impl Plugin {
     /// Returns the name of the plugin.
     pub fn name(&self) -> &str {
         &self.setup.name
+    }
+
+    /// Returns what it is for.
+    pub fn kind(&self) -> ComponentKind {
+        self.setup.kind
     }
 
     /// Returns the name of the file that it was loaded from, without the ending.

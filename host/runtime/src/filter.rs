@@ -5,12 +5,13 @@ use std::borrow::Borrow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use gtm_oplog::Op;
+use gtm_oplog::{Op, Selection};
 use tokio::sync::watch;
 use wasmtime::{AsContextMut, Store, StoreContextMut, UpdateDeadline};
 
 use super::abi::Exports;
 use super::call::{CallError, guarded};
+use super::chain::{ChainedFilter, FilterCounts};
 use super::component::{Plugin, bound_arguments};
 use super::handle::PluginHandle;
 use super::handler::{deadline, init};
@@ -28,10 +29,12 @@ const SINGLE_CALLS_AFTER_FAILURE: u32 = 1024;
 /// same thread may interrupt it.
 const WALL_TIME_FACTOR: u32 = 10;
 
-/// Asks a plugin which ops it accepts. It makes its instance for the first call, and a new one after a failure, for a new version, and
+/// Asks one component which ops it accepts. It makes its instance for the first call, and a new one after a failure, for a new version, and
 /// after many calls.
-pub struct Filter {
+pub(super) struct FilterStep {
     handle: PluginHandle,
+    /// What it does in the chain of a plugin. None: it is the plugin's own filter.
+    chained: Option<Chained>,
     versions: watch::Receiver<Plugin>,
     plugin: Plugin,
     instance: Option<FilterInstance>,
@@ -42,19 +45,37 @@ pub struct Filter {
     alone: u32,
 }
 
+/// A filter in the chain of a plugin.
+struct Chained {
+    counts: Arc<FilterCounts>,
+    /// The ops that it subscribes to. Others do not pass.
+    selection: Selection,
+}
+
 struct FilterInstance {
     store: Store<InstanceState>,
     exports: Exports,
     calls: u32,
 }
 
-impl Filter {
-    /// Makes a filter for a plugin.
-    pub fn new(handle: &PluginHandle) -> Self {
+impl FilterStep {
+    /// Makes the step of a plugin's own filter.
+    pub(super) fn of_plugin(handle: &PluginHandle) -> Self {
+        Self::new(handle, None)
+    }
+
+    /// Makes the step of a filter in the chain of a plugin.
+    pub(super) fn of_chain(filter: &ChainedFilter) -> Self {
+        Self::new(&filter.handle, Some(Arc::clone(&filter.counts)))
+    }
+
+    fn new(handle: &PluginHandle, counts: Option<Arc<FilterCounts>>) -> Self {
         let mut versions = handle.versions();
         let plugin = versions.borrow_and_update().clone();
+        let chained = counts.map(|counts| Chained { counts, selection: plugin.selection().clone() });
         Self {
             handle: handle.clone(),
+            chained,
             versions,
             plugin,
             instance: None,
@@ -65,16 +86,32 @@ impl Filter {
     }
 
     /// Returns the bytes of linear memory of its instance. 0: it has no instance now.
-    pub fn memory(&self) -> usize {
+    pub(super) fn memory(&self) -> usize {
         self.instance.as_ref().map_or(0, |instance| instance.store.data().quota.taken())
     }
 
-    /// Returns whether the plugin accepts this op.
+    /// Counts these answers if it is in a chain.
+    pub(super) fn count<'a>(&self, answers: impl Iterator<Item = &'a Result<bool, CallError>>) {
+        if let Some(chained) = &self.chained {
+            chained.counts.count(answers);
+        }
+    }
+
+    /// Returns whether the component accepts this op.
     ///
     /// # Errors
-    /// The plugin trapped, or exceeded a limit.
-    pub async fn call(&mut self, op: &Op, attempt: u32) -> Result<bool, CallError> {
+    /// It trapped, or exceeded a limit.
+    pub(super) async fn call(&mut self, op: &Op, attempt: u32) -> Result<bool, CallError> {
+        self.update_version();
+        if !self.wants(op) {
+            return Ok(false);
+        }
         self.call_from(op, attempt, &mut Instant::now()).await
+    }
+
+    /// Returns whether a filter of a chain subscribes to this op. The plugin's own filter gets only ops to which the plugin subscribes.
+    fn wants(&mut self, op: &Op) -> bool {
+        self.chained.as_mut().is_none_or(|chained| chained.selection.wants(op))
     }
 
     /// Does the same for a call that began at `clock`, and sets `clock` to its end, so that the clock is read once per call.
@@ -87,8 +124,31 @@ impl Filter {
         self.settle(answer, clock)
     }
 
-    /// Returns which of these ops the plugin accepts, up to the first op on which it fails.
-    pub async fn call_all(&mut self, ops: &[Arc<Op>]) -> Vec<Result<bool, CallError>> {
+    /// Returns which of these ops the component accepts, up to the first op on which it fails.
+    pub(super) async fn call_all(&mut self, ops: &[Arc<Op>]) -> Vec<Result<bool, CallError>> {
+        self.update_version();
+        // Most filters subscribe to everything.
+        if ops.iter().all(|op| self.wants(op)) {
+            return self.call_wanted(ops).await;
+        }
+        let are_wanted: Vec<_> = ops.iter().map(|op| self.wants(op)).collect();
+        let wanted = std::iter::zip(ops, &are_wanted).filter(|(_, is_wanted)| **is_wanted);
+        let wanted: Vec<_> = wanted.map(|(op, _)| Arc::clone(op)).collect();
+        let mut decided = self.call_wanted(&wanted).await.into_iter();
+        let mut answers = Vec::with_capacity(ops.len());
+        for is_wanted in are_wanted {
+            let answer = if is_wanted { decided.next() } else { Some(Ok(false)) };
+            let has_failed = answer.as_ref().is_some_and(Result::is_err);
+            answers.extend(answer);
+            // The ops after it are not decided.
+            if has_failed {
+                break;
+            }
+        }
+        answers
+    }
+
+    async fn call_wanted(&mut self, ops: &[Arc<Op>]) -> Vec<Result<bool, CallError>> {
         let mut answers = Vec::with_capacity(ops.len());
         let mut clock = Instant::now();
         while let Some(rest) = ops.get(answers.len()..).filter(|rest| !rest.is_empty()) {
@@ -122,6 +182,9 @@ impl Filter {
             self.plugin = self.versions.borrow_and_update().clone();
             self.instance = None;
             self.alone = 0;
+            if let Some(chained) = &mut self.chained {
+                chained.selection = self.plugin.selection().clone();
+            }
         }
     }
 
@@ -132,9 +195,16 @@ impl Filter {
         clock: &mut Instant,
     ) -> Result<T, CallError> {
         let started = std::mem::replace(clock, Instant::now());
-        self.handle.shared().usage.filter.record(clock.saturating_duration_since(started));
+        let took = clock.saturating_duration_since(started);
+        self.handle.shared().usage.filter.record(took);
+        if let Some(chained) = &self.chained {
+            chained.counts.call(took);
+        }
         self.handle.record_call(&self.plugin, asked.as_ref().err());
-        let (answer, instance) = asked?;
+        let (answer, instance) = asked.map_err(|error| match self.chained {
+            Some(_) => error.in_filter(self.handle.name()),
+            None => error,
+        })?;
         self.instance = Some(instance).filter(|instance| !instance.is_used_up(&self.plugin));
         Ok(answer)
     }

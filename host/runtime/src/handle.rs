@@ -12,6 +12,7 @@ use tokio::sync::watch;
 
 use super::call::CallError;
 use super::capabilities::SharedContexts;
+use super::chain::{ChainedFilter, FilterStatus};
 use super::component::Plugin;
 use super::limits::Limits;
 use super::metrics::{PluginMetricStore, PluginMetrics};
@@ -49,6 +50,8 @@ struct PluginHandleInner {
     shared: Arc<PluginContext>,
     current: watch::Sender<Plugin>,
     trial: Mutex<Trial>,
+    /// The filters before its own.
+    chain: Mutex<Arc<[ChainedFilter]>>,
 }
 
 /// What all versions and instances of a plugin share.
@@ -213,7 +216,29 @@ impl PluginHandle {
             shared,
             current: watch::Sender::new(plugin),
             trial: Mutex::default(),
+            chain: Mutex::new(Arc::new([])),
         }))
+    }
+
+    /// Sets the filters that run before its own, in their order. Counts of filters that stay in the chain continue. A [`Filter`](crate::Filter)
+    /// that exists keeps the chain that it has.
+    pub fn set_chain(&self, filters: impl IntoIterator<Item = Self>) {
+        let mut chain = self.0.chain.lock();
+        let find = |filter: Self| {
+            let found = chain.iter().find(|chained| Arc::ptr_eq(&chained.handle.0, &filter.0));
+            found.cloned().unwrap_or_else(|| ChainedFilter::new(filter))
+        };
+        let filters = filters.into_iter().map(find).collect();
+        *chain = filters;
+    }
+
+    pub(super) fn chain(&self) -> Arc<[ChainedFilter]> {
+        Arc::clone(&self.0.chain.lock())
+    }
+
+    /// Returns what the filters before its own did for it, in their order.
+    pub fn filters(&self) -> Vec<FilterStatus> {
+        self.chain().iter().map(ChainedFilter::status).collect()
     }
 
     /// Returns its name.
@@ -244,6 +269,7 @@ impl PluginHandle {
     /// Logs how many of the plugin's lines were left out of the log, if that is due. To be called about once per second.
     pub fn report_left_out(&self) {
         self.0.shared.report_left_out(Instant::now());
+        self.chain().iter().for_each(|filter| filter.handle.report_left_out());
     }
 
     /// Logs how many of the plugin's lines were left out of the log since the last report.
@@ -267,7 +293,7 @@ impl PluginHandle {
         let ((each, pool), instances) = (current.places(), instances(lanes));
         // The previous version may become current again.
         let previous = trial.previous.as_ref().map_or(0, |(previous, _)| previous.places().0);
-        let needed = each.max(previous).saturating_mul(instances);
+        let needed = self.of_chain(instances).saturating_add(each.max(previous).saturating_mul(instances));
         match &mut *share {
             Some((reserved, count)) => {
                 reserved.resize(needed)?;
@@ -276,6 +302,12 @@ impl PluginHandle {
             none => *none = Some((pool.reserve(needed)?, instances)),
         }
         Ok(())
+    }
+
+    /// Returns the places of the filters in its chain, of which each may have as many instances as the plugin.
+    fn of_chain(&self, instances: usize) -> usize {
+        let each = self.chain().iter().map(|filter| filter.handle.current().places().0).sum::<usize>();
+        each.saturating_mul(instances)
     }
 
     /// Makes a version current from the next call on. It is on trial.
@@ -306,7 +338,8 @@ impl PluginHandle {
         if let Some((reserved, count)) = &mut *share {
             // Instances of the previous version may exist for a while, and all of them may be made again.
             let (each, _) = plugin.places();
-            let needed = each.saturating_mul(*count).max(reserved.count());
+            let needed =
+                self.of_chain(*count).saturating_add(each.saturating_mul(*count)).max(reserved.count());
             reserved.resize(needed)?;
         }
         tracing::info!(

@@ -86,6 +86,16 @@ pub enum LoadError {
         path.display(), CONTRACT.major, CONTRACT.minor
     )]
     MissingExport { path: PathBuf },
+    #[error(
+        "{} is a component of another world: it exports neither {PACKAGE_NAME}/filter nor {PACKAGE_NAME}/batch-filter. help: export one of \
+         them, as wit/{}.{}/world.wit says; in Rust, the attribute #[plugin(filter)] does that",
+        path.display(), CONTRACT.major, CONTRACT.minor
+    )]
+    MissingFilter { path: PathBuf },
+    #[error("{} is a filter for plugins: it exports no handler, so it does not run by itself", path.display())]
+    IsFilter { path: PathBuf },
+    #[error("{} is a plugin, not a filter: it exports a handler", path.display())]
+    IsPlugin { path: PathBuf },
     #[error("the plugin {} imports {import}, which this gtm-host does not provide", path.display())]
     UnknownImport { path: PathBuf, import: String },
     #[error("the plugin {} does not fit contract {contract}: {reason}. help: build it again with an SDK of contract {CONTRACT}", path.display())]

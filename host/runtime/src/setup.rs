@@ -11,11 +11,23 @@ use super::load_error::SetupError;
 use super::remedy::PluginRemedy;
 use crate::secret::{Secret, SecretError};
 
+/// What a component is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ComponentKind {
+    /// It handles ops.
+    #[default]
+    Plugin,
+    /// It only filters ops, for plugins.
+    Filter,
+}
+
 /// The setup of a plugin, which its versions share.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PluginSetup {
     /// Its name.
     pub name: String,
+    /// What it is for.
+    pub kind: ComponentKind,
     /// The limits of its instances.
     pub limits: Limits,
     /// Its grants.
@@ -33,6 +45,7 @@ impl PluginSetup {
     pub fn new(name: &str, limits: Limits) -> Self {
         Self {
             name: name.to_owned(),
+            kind: ComponentKind::Plugin,
             limits,
             grants: Grants::default(),
             config: BTreeMap::new(),
@@ -45,6 +58,7 @@ impl PluginSetup {
 /// A setup that is ready for use.
 pub(super) struct Setup {
     pub(super) name: Arc<str>,
+    pub(super) kind: ComponentKind,
     pub(super) limits: Limits,
     pub(super) grants: Grants,
     pub(super) config: BTreeMap<String, String>,
@@ -56,7 +70,7 @@ pub(super) struct Setup {
 
 impl Setup {
     pub(super) fn new(setup: &PluginSetup) -> Result<Self, SetupError> {
-        let PluginSetup { name, limits, grants, config, shared_config, sha256 } = setup;
+        let PluginSetup { name, kind, limits, grants, config, shared_config, sha256 } = setup;
         let unreadable = |what: String| {
             move |reason: SecretError| SetupError::Secret { plugin: name.clone(), what, reason }
         };
@@ -68,6 +82,7 @@ impl Setup {
         let prepared = Prepared::new(name, grants, limits)?;
         Ok(Self {
             name: name.as_str().into(),
+            kind: *kind,
             limits: *limits,
             grants: grants.clone(),
             config,

@@ -106,6 +106,8 @@ impl PluginUsage {
             CallError::TimedOut { .. } => &self.timeouts,
             CallError::OutOfMemory { .. } | CallError::OutOfHostMemory { .. } => &self.out_of_memory,
             CallError::Busy { .. } => return,
+            // It is counted for the filter.
+            CallError::InFilter { .. } => return,
             CallError::Trapped { .. } | CallError::Defect { .. } => &self.trapped,
         };
         count.fetch_add(1, Relaxed);

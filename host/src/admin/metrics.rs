@@ -7,9 +7,11 @@ use std::time::SystemTime;
 
 use gtm_delivery::{HostActivity, HostControl, HostStatus, PluginState, PluginStatus, Summary};
 use gtm_mongo::SourceState;
-use gtm_runtime::{Histogram, SentCounts, TrapCounts};
+use gtm_runtime::{FilterStatus, Histogram, SentCounts, TrapCounts};
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, MetricEncoder, NoLabelSet};
+use prometheus_client::encoding::{
+    DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, MetricEncoder, NoLabelSet,
+};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
@@ -52,6 +54,7 @@ impl Collector for HostCollector {
         done(encoder, &status.plugins)?;
         waiting(encoder, &status.plugins)?;
         calls(encoder, &status.plugins)?;
+        filters(encoder, &status.plugins)?;
         reached(encoder, &status.plugins)?;
         own(encoder, &status.plugins)
     }
@@ -188,6 +191,30 @@ fn calls(encoder: &mut DescriptorEncoder<'_>, plugins: &[PluginStatus]) -> fmt::
     counters(encoder, "gtm_host_log_bytes_left_out", "Bytes of these lines", bytes)
 }
 
+/// Encodes what the filters before a plugin's own filter did for it.
+fn filters(encoder: &mut DescriptorEncoder<'_>, plugins: &[PluginStatus]) -> fmt::Result {
+    fn with_filter<'a>(plugin: &'a PluginStatus, filter: &'a FilterStatus) -> Labels<'a> {
+        with(plugin, "filter", &filter.filter)
+    }
+    let all = || plugins.iter().flat_map(|plugin| plugin.filters.iter().map(move |filter| (plugin, filter)));
+    let ops = all().flat_map(|(plugin, filter)| {
+        [("passed", filter.passed), ("refused", filter.refused), ("failed", filter.failed)].map(
+            |(outcome, count)| {
+                let mut labels = with_filter(plugin, filter);
+                labels.push(("outcome", outcome));
+                (labels, count)
+            },
+        )
+    });
+    let help = "Ops that a filter in the chain of a plugin decided, by outcome";
+    counters(encoder, "gtm_host_chain_ops", help, ops)?;
+    let calls = all().map(|(plugin, filter)| (with_filter(plugin, filter), filter.calls));
+    let help = "Calls of a filter in the chain of a plugin, each for one op or several";
+    counters(encoder, "gtm_host_chain_calls", help, calls)?;
+    let seconds = all().map(|(plugin, filter)| (with_filter(plugin, filter), filter.seconds));
+    counters(encoder, "gtm_host_chain_seconds", "The duration of these calls", seconds)
+}
+
 fn reached(encoder: &mut DescriptorEncoder<'_>, plugins: &[PluginStatus]) -> fmt::Result {
     fn sent<'a>(
         plugins: &'a [PluginStatus],
@@ -277,11 +304,11 @@ fn histograms<'a>(
 }
 
 /// Encodes counters. Prometheus gets the `name` with `_total` after it.
-fn counters<'a>(
+fn counters<'a, T: EncodeCounterValue>(
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,
     help: &str,
-    samples: impl Iterator<Item = (Labels<'a>, u64)>,
+    samples: impl Iterator<Item = (Labels<'a>, T)>,
 ) -> fmt::Result {
     let mut family: MetricEncoder<'_> = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
     for (labels, value) in samples {

@@ -8,14 +8,14 @@ use anyhow::Context;
 use bytesize::ByteSize;
 use gtm_host::config::{Settings, file_name};
 use gtm_host::remedy::WithRemedy;
-use gtm_runtime::{DeclaredSetting, Engine, LoadError, Plugin, SettingType};
+use gtm_runtime::{ComponentKind, DeclaredSetting, Engine, LoadError, Plugin, SettingType};
 use gtm_text::sanitize::{indented, line, quoted};
 use serde_json::{Value, json};
 
 use super::arguments::{CheckArguments, Format};
 use super::compile_component::compilation;
 use super::directories;
-use super::load::check_shared;
+use super::load::{check_shared, load_either, setup_as_filter};
 use super::output::{print_json, print_text};
 
 pub(super) fn run(arguments: &CheckArguments, settings: &Settings) -> anyhow::Result<ExitCode> {
@@ -87,7 +87,8 @@ struct CheckedPlugin {
 /// Loads a plugin as a host does: its subscriptions may depend on its config.
 fn check(engine: &Engine, path: &Path, name: &str, settings: &Settings) -> anyhow::Result<CheckedPlugin> {
     let own = settings.plugins.get(name).cloned().unwrap_or_default();
-    let plugin = Plugin::load(engine, path, &own.setup(name, settings.limits()))?;
+    let as_plugin = own.setup(name, settings.limits());
+    let plugin = load_either(engine, path, &as_plugin, &setup_as_filter(settings, path, &as_plugin))?;
     let granted = own.grants;
     let size = std::fs::metadata(path).with_context(|| format!("{} cannot be read", path.display()))?.len();
     let (mut asks, mut wasi) = (BTreeMap::new(), BTreeSet::new());
@@ -134,7 +135,9 @@ impl CheckedPlugin {
             subscriptions.push("everything".to_owned());
         }
         let subscriptions = subscriptions.join(LINE_START);
+        let is_filter = self.plugin.kind() == ComponentKind::Filter;
         let asks = self.asks.iter().map(|(capability, granted)| match granted {
+            _ if is_filter => format!("{capability}: never available in a filter"),
             // The words of some grants begin like this themselves.
             Some(granted) if granted.starts_with("granted") => format!("{capability}: {}", line(granted)),
             Some(granted) => format!("{capability}: granted {}", line(granted)),
@@ -149,8 +152,9 @@ impl CheckedPlugin {
             false => format!("{path}, set up as {}", line(name)).into(),
         };
         let wasi = self.wasi.iter().map(|package| line(package)).collect::<Vec<_>>().join(", ");
+        let what = if is_filter { "a filter for plugins" } else { "a plugin" };
         format!(
-            "{path}: a plugin\n  version        {version}, {size}\n  sha256         {digest}\n  contract       {contract}\n  \
+            "{path}: {what}\n  version        {version}, {size}\n  sha256         {digest}\n  contract       {contract}\n  \
              settings       {}\n  subscribes to  {subscriptions}\n  asks for       {asks}\n  links          {wasi}",
             self.settings()
         )
@@ -164,7 +168,8 @@ impl CheckedPlugin {
         json!({
             "path": path,
             "name": self.plugin.name(),
-            "plugin": true,
+            "plugin": self.plugin.kind() == ComponentKind::Plugin,
+            "filter": self.plugin.kind() == ComponentKind::Filter,
             "version": self.plugin.version(),
             "sha256": self.plugin.digest().as_str(),
             "bytes": self.size,

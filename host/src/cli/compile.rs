@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 
 use gtm_host::config::{Settings, file_name};
 use gtm_host::remedy::WithRemedy;
-use gtm_runtime::{Engine, LoadError, Plugin, PluginSetup};
+use gtm_runtime::{Engine, LoadError, PluginSetup};
 use gtm_text::sanitize::{indented, line};
 use serde_json::json;
 
 use super::arguments::{CompileArguments, Format};
 use super::compile_component::compilation;
 use super::directories;
+use super::load::load_either;
 use super::output::{print_json, print_text};
 
 pub(super) fn run(arguments: &CompileArguments, settings: &Settings) -> anyhow::Result<ExitCode> {
@@ -47,6 +48,7 @@ pub(super) fn run(arguments: &CompileArguments, settings: &Settings) -> anyhow::
 /// Compiles a plugin and returns the time in milliseconds. If the cache has it, that takes only a few.
 fn compile(engine: &Engine, path: &Path, settings: &Settings) -> Result<u64, LoadError> {
     let started = Instant::now();
-    Plugin::load(engine, path, &PluginSetup::new(&file_name(path), settings.limits()))?;
+    let name = file_name(path);
+    load_either(engine, path, &PluginSetup::new(&name, settings.limits()), &settings.filter_setup(&name))?;
     Ok(started.elapsed().as_millis().try_into().unwrap_or(u64::MAX))
 }

@@ -10,7 +10,7 @@ use gtm_text::sanitize::{indented, line};
 use serde_json::json;
 
 use super::arguments::{ConfigCheckArguments, Format};
-use super::load::{Loader, check_shared, reserve};
+use super::load::{LoadedFilters, Loader, chain_now, check_shared, reserve};
 use super::output::{print_json, print_text};
 use super::plugin_errors::PluginErrors;
 use super::{preflight, usage};
@@ -48,11 +48,13 @@ fn plugins(settings: &Settings, problems: &mut Vec<anyhow::Error>) -> Vec<String
         return Vec::new();
     };
     // Each keeps its reservations until all are checked.
-    let (mut slots, mut failed) = (Vec::new(), Vec::new());
+    let (mut slots, mut failed, mut filters) = (Vec::new(), Vec::new(), LoadedFilters::new());
     for (name, (path, own)) in present {
-        let loaded = loader.load_now(&name, &path, &own, settings.limits()).map_err(anyhow::Error::from);
+        let loaded =
+            loader.load_now(&path, &own.setup(&name, settings.limits())).map_err(anyhow::Error::from);
         let reserved = loaded.and_then(|plugin| {
             let slot = PluginHandle::new(plugin, Services::default());
+            slot.set_chain(chain_now(loader.engine(), &own, settings, &mut filters)?);
             reserve(&slot, &own, settings)?;
             Ok(slot)
         });

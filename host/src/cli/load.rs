@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::Context;
-use gtm_host::config::{MailSettings, PluginSettings, Settings, nearest, secret};
+use gtm_host::config::{MailSettings, PluginSettings, Settings, file_name, nearest, secret};
 use gtm_runtime::{
-    Effect, Engine, Limits, LoadError, Mailer, MailerError, Plugin, PluginHandle, Recorder, Services, places,
+    Effect, Engine, LoadError, Mailer, MailerError, Plugin, PluginHandle, PluginSetup, Recorder, Services,
+    places,
 };
 use gtm_store::Store;
 
@@ -27,32 +28,27 @@ impl Loader {
         // Errors in the settings are reported when the plugins are loaded.
         let present = settings.present_plugins().unwrap_or_default();
         let lanes = |own: &PluginSettings| own.policy(settings.policy()).delivery.active_lanes();
-        let places = places(present.values().map(|(path, own)| (path.as_path(), lanes(own))));
+        let files = present.values().flat_map(|(path, own)| {
+            [path].into_iter().chain(&own.filters).map(move |path| (path.as_path(), lanes(own)))
+        });
+        let places = places(files);
         Ok(Self { engine: Engine::sized(&directories::cache(settings)?, compilation(), places)? })
     }
 
-    /// Loads the plugin in this file. `limits` are the limits of all plugins. It may take seconds.
-    pub(super) fn load_now(
-        &self,
-        name: &str,
-        path: &Path,
-        plugin: &PluginSettings,
-        limits: Limits,
-    ) -> Result<Plugin, LoadError> {
-        Plugin::load(&self.engine, path, &plugin.setup(name, limits))
+    pub(super) fn engine(&self) -> &Engine {
+        &self.engine
     }
 
-    /// Loads the plugin in this file on a thread that may block.
-    pub(super) async fn load(
-        &self,
-        name: &str,
-        path: &Path,
-        plugin: &PluginSettings,
-        limits: Limits,
-    ) -> anyhow::Result<Plugin> {
-        let (loader, name, path, own) = (self.clone(), name.to_owned(), path.to_owned(), plugin.clone());
+    /// Loads the plugin or filter in this file. It may take seconds.
+    pub(super) fn load_now(&self, path: &Path, setup: &PluginSetup) -> Result<Plugin, LoadError> {
+        Plugin::load(&self.engine, path, setup)
+    }
+
+    /// Loads the plugin or filter in this file on a thread that may block.
+    pub(super) async fn load(&self, path: &Path, setup: &PluginSetup) -> anyhow::Result<Plugin> {
+        let (loader, path, setup) = (self.clone(), path.to_owned(), setup.clone());
         let started = Instant::now();
-        let load = move || loader.load_now(&name, &path, &own, limits);
+        let load = move || loader.load_now(&path, &setup);
         let plugin = tokio::task::spawn_blocking(load).await.context(DEFECT)??;
         tracing::info!(
             event = "plugin.load",
@@ -63,6 +59,27 @@ impl Loader {
         );
         Ok(plugin)
     }
+}
+
+/// Loads a component as a plugin, or as a filter if it is one.
+pub(super) fn load_either(
+    engine: &Engine,
+    path: &Path,
+    plugin: &PluginSetup,
+    filter: &PluginSetup,
+) -> Result<Plugin, LoadError> {
+    match Plugin::load(engine, path, plugin) {
+        Err(LoadError::IsFilter { .. }) => Plugin::load(engine, path, filter),
+        loaded => loaded,
+    }
+}
+
+/// Returns the setup of a file that may be a filter: with the values for a plugin in this file, since they were set for the file.
+pub(super) fn setup_as_filter(settings: &Settings, path: &Path, plugin: &PluginSetup) -> PluginSetup {
+    let mut filter = settings.filter_setup(&file_name(path));
+    filter.config.extend(plugin.config.clone());
+    filter.shared_config.clone_from(&plugin.shared_config);
+    filter
 }
 
 /// Reserves places for the instances of a plugin and its lanes.
@@ -81,9 +98,10 @@ pub(super) fn reserve(
 /// Returns the plugins of the settings by their names, with their paths.
 ///
 /// # Errors
-/// Fails if the settings name a plugin without a path.
+/// Fails if the settings name a plugin without a path, or filters that are not valid together.
 pub(super) fn present(settings: &Settings) -> anyhow::Result<BTreeMap<String, (PathBuf, PluginSettings)>> {
-    settings.present_plugins().map_err(|error| settings_error(error.into()))
+    let present = settings.present_filters().and_then(|_| settings.present_plugins());
+    present.map_err(|error| settings_error(error.into()))
 }
 
 /// Checks that each value which is set for all plugins is that of a setting of at least one of them.
@@ -122,11 +140,38 @@ pub(super) async fn load(
 ) -> anyhow::Result<Vec<(Plugin, PluginSettings)>> {
     let mut plugins = Vec::new();
     for (name, (path, plugin)) in present(settings)? {
-        let loaded = loader.load(&name, &path, &plugin, settings.limits()).await?;
+        let loaded = loader.load(&path, &plugin.setup(&name, settings.limits())).await?;
         plugins.push((loaded, plugin));
     }
     check_shared(settings, plugins.iter().map(|(plugin, _)| plugin))?;
     Ok(plugins)
+}
+
+/// Filters that were loaded, by name.
+pub(super) type LoadedFilters = BTreeMap<String, PluginHandle>;
+
+/// Returns the filters of a plugin, in their order. Those that are not in `filters` are loaded, and added to it. It may take seconds.
+pub(super) fn chain_now(
+    engine: &Engine,
+    own: &PluginSettings,
+    settings: &Settings,
+    filters: &mut LoadedFilters,
+) -> anyhow::Result<Vec<PluginHandle>> {
+    let mut chain = Vec::new();
+    for path in &own.filters {
+        let name = file_name(path);
+        let filter = match filters.get(&name) {
+            Some(filter) => filter.clone(),
+            None => {
+                let loaded = Plugin::load(engine, path, &settings.filter_setup(&name));
+                let loaded = loaded.with_context(|| format!("the filter {name} cannot be loaded"))?;
+                PluginHandle::new(loaded, Services::default())
+            }
+        };
+        chain.push(filter.clone());
+        filters.insert(name, filter);
+    }
+    Ok(chain)
 }
 
 /// Loads each plugin for a replay of files: with mail if it is granted, and without a cluster.
@@ -134,10 +179,21 @@ pub(super) async fn load_for_files(
     settings: &Settings,
 ) -> anyhow::Result<Vec<(PluginHandle, PluginSettings)>> {
     check_mail(settings)?;
-    let plugins = load(&Loader::new(settings)?, settings).await?;
+    let loader = Loader::new(settings)?;
+    let plugins = load(&loader, settings).await?;
     let services = services(settings).await?;
     plugins.iter().for_each(|(plugin, _)| log_missing_grants(plugin, &services, "ends the replay"));
-    Ok(plugins.into_iter().map(|(plugin, own)| (PluginHandle::new(plugin, services.clone()), own)).collect())
+    let settings = settings.clone();
+    let with_chains = move || {
+        let mut filters = LoadedFilters::new();
+        let with_chain = |(plugin, own)| {
+            let handle = PluginHandle::new(plugin, services.clone());
+            handle.set_chain(chain_now(loader.engine(), &own, &settings, &mut filters)?);
+            Ok((handle, own))
+        };
+        plugins.into_iter().map(with_chain).collect()
+    };
+    tokio::task::spawn_blocking(with_chains).await.context(DEFECT)?
 }
 
 /// Returns the services for plugins without the cluster and the store.

@@ -10,8 +10,8 @@ use gtm_host::config::Settings;
 use gtm_host::remedy::WithRemedy;
 use gtm_oplog::{Namespace, Op, OpPlace, OperationType, Origin, Selection, Timestamp};
 use gtm_runtime::{
-    CallError, Effect, Engine, Failure, Filter, Grants, Handler, HttpAnswer, MetObstacle, Plugin,
-    PluginHandle, Recorder, Services,
+    CallError, ComponentKind, Effect, Engine, Failure, Filter, Grants, Handler, HttpAnswer, MetObstacle,
+    Plugin, PluginHandle, Recorder, Services,
 };
 use gtm_source::extended_json::{read_document, write_op};
 use gtm_source::{FileError, FileOptions, FileSource, Form};
@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::arguments::{Format, TryArguments};
 use super::compile_component::compilation;
+use super::load::{LoadedFilters, chain_now, load_either, setup_as_filter};
 use super::output::{print, print_text};
 use super::server::cluster;
 use super::usage::{OrUsage, bail_usage};
@@ -47,7 +48,8 @@ async fn try_all(arguments: &TryArguments, settings: &Settings) -> anyhow::Resul
     while let Some(some) = ops.next().await? {
         for op in some {
             let (outcome, effects) = tried.call(&op).await;
-            all_went_well &= matches!(outcome, TryOutcome::Unwanted | TryOutcome::Handled);
+            all_went_well &=
+                matches!(outcome, TryOutcome::Unwanted | TryOutcome::Passed | TryOutcome::Handled);
             match arguments.output {
                 Format::Text => print_text(&text(&op, &outcome, &effects))?,
                 Format::Json => print(&object(&op, &outcome, &effects))?,
@@ -70,6 +72,8 @@ struct Tried {
 /// The result of an op.
 enum TryOutcome {
     Unwanted,
+    /// A filter for other plugins lets it pass.
+    Passed,
     Handled,
     Failed(Failure),
     Trapped(CallError),
@@ -94,7 +98,13 @@ impl Tried {
             setup.grants = Grants::everything();
         }
         let path = arguments.plugin.path.clone();
-        let plugin = tokio::task::spawn_blocking(move || Plugin::load(&engine, &path, &setup)).await??;
+        let of_chain = settings.clone();
+        let load = move || {
+            let as_filter = setup_as_filter(&of_chain, &path, &setup);
+            let plugin = load_either(&engine, &path, &setup, &as_filter)?;
+            anyhow::Ok((plugin, chain_now(&engine, &own, &of_chain, &mut LoadedFilters::new())?))
+        };
+        let (plugin, chain) = tokio::task::spawn_blocking(load).await??;
         let effects: Arc<Mutex<Vec<_>>> = Arc::default();
         let taken = Arc::clone(&effects);
         let take = move |effect| taken.lock().unwrap_or_else(PoisonError::into_inner).push(effect);
@@ -103,6 +113,7 @@ impl Tried {
         let store = Some((Store::in_memory().await?, settings.name().into()));
         let services = Services { client, store, recorder: Some(recorder), ..Services::default() };
         let handle = PluginHandle::new(plugin, services);
+        handle.set_chain(chain);
         Ok(Self { handler: Handler::new(&handle), handle, effects })
     }
 
@@ -118,6 +129,7 @@ impl Tried {
             return TryOutcome::Unwanted;
         }
         match Filter::new(&self.handle).call(op, 1).await {
+            Ok(true) if self.handle.current().kind() == ComponentKind::Filter => return TryOutcome::Passed,
             Ok(true) => {}
             Ok(false) => return TryOutcome::Unwanted,
             Err(error) => return TryOutcome::Trapped(error),
@@ -177,6 +189,7 @@ impl TryOutcome {
     fn name(&self) -> &'static str {
         match self {
             Self::Unwanted => "unwanted",
+            Self::Passed => "passed",
             Self::Handled => "handled",
             Self::Failed(Failure::Retry { .. }) => "retry",
             Self::Failed(Failure::Reject { .. }) => "reject",
@@ -188,7 +201,7 @@ impl TryOutcome {
 
     fn reason(&self) -> Option<String> {
         match self {
-            Self::Unwanted | Self::Handled => None,
+            Self::Unwanted | Self::Passed | Self::Handled => None,
             Self::Failed(Failure::Retry { reason, after: Some(after) }) => {
                 Some(format!("{reason} (after {})", humantime::format_duration(*after)))
             }

@@ -122,9 +122,9 @@ impl Origins {
         self.0.get(key).map(|(value, origin)| (value, origin))
     }
 
-    /// Returns the settings of plugins in the settings file: their keys, values and origins.
+    /// Returns the settings of plugins and filters in the settings file: their keys, values and origins.
     pub fn of_plugins(&self) -> impl Iterator<Item = (&str, &Value, &Origin)> {
-        let all = self.0.iter().filter(|(key, _)| key.starts_with("plugins."));
+        let all = self.0.iter().filter(|(key, _)| key.starts_with("plugins.") || key.starts_with("filters."));
         all.map(|(key, (value, origin))| (key.as_str(), value, origin))
     }
 
@@ -160,8 +160,11 @@ impl Origins {
                 }
             }
         }
-        let is_secret =
-            |key: &str| key.starts_with("plugins.") || Setting::find(key).is_some_and(Setting::is_secret);
+        let is_secret = |key: &str| {
+            key.starts_with("plugins.")
+                || key.starts_with("filters.")
+                || Setting::find(key).is_some_and(Setting::is_secret)
+        };
         let hidden = self.0.iter().filter(|(key, (value, _))| is_secret(key) && has_hidden(value));
         let hidden: Vec<_> = hidden.map(|(key, (_, origin))| named(key, origin)).collect();
         match hidden.is_empty() {
@@ -227,6 +230,7 @@ impl Settings {
     /// Resolves paths of the settings file against its directory. `listed` is the number of items in `swap_from` that the file has.
     fn resolve(&mut self, directory: &Path, origins: &Origins, listed: usize) {
         self.plugins.values_mut().for_each(|plugin| plugin.resolve(directory));
+        self.filters.values_mut().for_each(|filter| filter.resolve(directory));
         let files = [
             ("source.uri_file", &mut self.source.uri_file),
             ("mail.url_file", &mut self.mail.url_file),
@@ -273,8 +277,11 @@ fn put_file(origins: &mut Origins, tree: &Table, path: &Path, text: &str) {
     let Ok(lines) = DeTable::parse(text) else { return };
     let lines = lines.get_ref();
     let origin = |offset| Origin::File { path: path.to_owned(), line: super::line(text, offset) };
-    if let (Some(Value::Table(plugins)), Some(lines)) = (tree.get("plugins"), inner(lines, "plugins")) {
-        flatten("plugins", plugins, lines, &mut |key, value, offset| {
+    for place in ["plugins", "filters"] {
+        let (Some(Value::Table(named)), Some(lines)) = (tree.get(place), inner(lines, place)) else {
+            continue;
+        };
+        flatten(place, named, lines, &mut |key, value, offset| {
             origins.0.insert(key, (value, origin(offset)));
         });
     }

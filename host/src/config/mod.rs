@@ -18,7 +18,7 @@ use std::time::Duration;
 
 pub use definition::{Kind, SETTINGS, Setting};
 use gtm_delivery::{BreakerPolicy, DeliveryPolicy, DeliverySettings, RetryPolicy};
-use gtm_runtime::{Grant, Limits};
+use gtm_runtime::{Grant, Limits, PluginSetup};
 use gtm_source::{HistoryLost, Restart, SourceKind, StartAt};
 use gtm_store::lease::parse_ttl;
 use gtm_store::{ExposedFile, ListDocument, StoreKind};
@@ -26,7 +26,7 @@ pub use gtm_text::units::{parse_size, parse_time, parse_time_above_zero};
 pub use hint::nearest;
 pub use layers::{GivenValue, HIDDEN, OldName, Origin, Origins, in_one_line, old_variables, quoted_key};
 pub use mistakes::Mistake;
-pub use plugins::{ConfigTexts, ConfigValue, LimitSettings, PluginSettings};
+pub use plugins::{ConfigTexts, ConfigValue, FilterSettings, LimitSettings, PluginSettings};
 pub use reference::{reference, schema};
 pub use secret::{SecretText, secret};
 use serde::{Deserialize, Deserializer, de};
@@ -76,6 +76,8 @@ pub struct Settings {
     pub watch: Option<bool>,
     /// The plugins, by name.
     pub plugins: BTreeMap<String, PluginSettings>,
+    /// The settings of filters that run before those of plugins, by name.
+    pub filters: BTreeMap<String, FilterSettings>,
     /// Whether side effects of plugins are logged instead of performed.
     #[serde(skip)]
     pub dry_run: bool,
@@ -264,6 +266,34 @@ pub enum ConfigError {
         /// Why they are not.
         reason: String,
     },
+    /// Two files are filters of the same name.
+    #[error(
+        "the filters {} and {} are both called {name}. help: rename one of the files", one.display(), other.display()
+    )]
+    SameFilter {
+        /// The name.
+        name: String,
+        /// The first file.
+        one: PathBuf,
+        /// The other file.
+        other: PathBuf,
+    },
+    /// A filter has the name of a plugin.
+    #[error(
+        "a plugin and a filter are both called {name}. help: name the plugin differently, as in --plugin NAME=FILE"
+    )]
+    FilterAndPlugin {
+        /// The name.
+        name: String,
+    },
+    /// No plugin has a filter that has settings.
+    #[error(
+        "no plugin has the filter {name}. help: add its file to filters under [plugins.NAME], or remove [filters.{name}]"
+    )]
+    UnusedFilter {
+        /// The name.
+        name: String,
+    },
     /// A plugin has no file.
     #[error("the plugin {name} has no path: set path under [plugins.{name}], or plugin_dir")]
     NoPath {
@@ -302,9 +332,10 @@ impl Settings {
 
     /// Applies settings that were read later, as far as a running host can: the plugins, and how ops are delivered to them.
     pub fn take_over_plugins(&mut self, later: Self) {
-        let Self { plugins, plugin_dir, every_plugin, limits, delivery, retry, breaker, .. } = later;
+        let Self { plugins, filters, plugin_dir, every_plugin, limits, delivery, retry, breaker, .. } = later;
         *self = Self {
             plugins,
+            filters,
             plugin_dir,
             every_plugin,
             limits,
@@ -342,6 +373,9 @@ impl Settings {
             let unreadable = |reason| ConfigError::Unreadable { path: directory.clone(), reason };
             for entry in std::fs::read_dir(directory).map_err(unreadable)? {
                 let path = entry.map_err(unreadable)?.path();
+                if self.filter_paths().any(|filter| is_same_file(filter, &path)) {
+                    continue;
+                }
                 if let Some(name) = dir_plugin(&path) {
                     let settings = self.plugins.get(&name).unwrap_or(&self.every_plugin).clone();
                     present.insert(name, (path, settings));
@@ -359,13 +393,50 @@ impl Settings {
         Ok(present)
     }
 
+    /// Returns the files of the filters of all plugins.
+    fn filter_paths(&self) -> impl Iterator<Item = &PathBuf> {
+        self.plugins.values().chain([&self.every_plugin]).flat_map(|plugin| &plugin.filters)
+    }
+
+    /// Returns whether a plugin has a filter of this name.
+    pub fn has_filter(&self, name: &str) -> bool {
+        self.filter_paths().any(|path| file_name(path) == name)
+    }
+
+    /// Returns the filters of all plugins that exist now, by name, with their files.
+    ///
+    /// # Errors
+    /// The plugins cannot be listed, a filter has the name of another filter or of a plugin, or no plugin has a filter that has settings.
+    pub fn present_filters(&self) -> Result<BTreeMap<String, PathBuf>, ConfigError> {
+        let plugins = self.present_plugins()?;
+        let mut present: BTreeMap<String, PathBuf> = BTreeMap::new();
+        for path in plugins.values().flat_map(|(_, plugin)| &plugin.filters) {
+            let name = file_name(path);
+            if plugins.contains_key(&name) {
+                return Err(ConfigError::FilterAndPlugin { name });
+            }
+            match present.get(&name).filter(|other| !is_same_file(other, path)) {
+                Some(other) => {
+                    return Err(ConfigError::SameFilter { name, one: other.clone(), other: path.clone() });
+                }
+                None => drop(present.insert(name, path.clone())),
+            }
+        }
+        match self.filters.keys().find(|name| !self.has_filter(name)) {
+            Some(name) => Err(ConfigError::UnusedFilter { name: name.clone() }),
+            None => Ok(present),
+        }
+    }
+
+    /// Returns the setup of the filter with this name.
+    pub fn filter_setup(&self, name: &str) -> PluginSetup {
+        self.filters.get(name).cloned().unwrap_or_default().setup(name, self.limits())
+    }
+
     /// Returns the names that the settings have for the plugin in this file: those whose path leads to the same file, or else the name
     /// of the file.
     pub fn names_of(&self, path: &Path) -> Vec<String> {
-        let same = |other: &Path| match (other.canonicalize(), path.canonicalize()) {
-            (Ok(other), Ok(path)) => other == path,
-            _ => other == path,
-        };
+        let same = |other: &Path| is_same_file(other, path);
         let set_up = self.plugins.iter().filter(|(_, plugin)| plugin.path.as_deref().is_some_and(same));
         let names: Vec<_> = set_up.map(|(name, _)| name.clone()).collect();
         match names.is_empty() {
@@ -387,6 +458,14 @@ impl Settings {
 fn in_file(path: &Path, mistakes: &[Mistake]) -> String {
     let lines = mistakes.iter().map(|mistake| format!("{}, {mistake}", path.display()));
     lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Returns whether two paths lead to the same file.
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    match (one.canonicalize(), other.canonicalize()) {
+        (Ok(one), Ok(other)) => one == other,
+        _ => one == other,
+    }
 }
 
 /// Returns the line that has this offset, from 1.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 use gtm_delivery::{DeliveryPolicy, Ordering};
-use gtm_runtime::{ComponentDigest, Grants, Limits, PluginSetup, Secret};
+use gtm_runtime::{ComponentDigest, ComponentKind, Grants, Limits, PluginSetup, Secret};
 use gtm_source::Restart;
 use gtm_text::units::{at_least_one, maybe_size, maybe_size_or_zero, maybe_time};
 use serde::Deserialize;
@@ -22,6 +22,8 @@ pub struct PluginSettings {
     pub path: Option<PathBuf>,
     /// The SHA-256 that the component must have.
     pub sha256: Option<ComponentDigest>,
+    /// The files of the filters that run before its own, in this order.
+    pub filters: Vec<PathBuf>,
     /// Whether it first receives the existing documents.
     pub snapshot: Option<bool>,
     /// Where it begins instead of at its checkpoint, once.
@@ -46,6 +48,43 @@ pub struct PluginSettings {
     /// The keys of its config that were set for several plugins together, of which some may not declare them.
     #[serde(skip)]
     pub shared_config: BTreeSet<String>,
+}
+
+/// The settings of a filter, by its name: that of its file. All plugins with the filter share them, because they share the filter.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FilterSettings {
+    /// What it may use.
+    pub limits: LimitSettings,
+    /// What it reads as its configuration.
+    pub config: BTreeMap<String, ConfigValue>,
+}
+
+impl FilterSettings {
+    /// Returns the setup of the filter with this name. `limits` are those of all plugins.
+    pub fn setup(&self, name: &str, limits: Limits) -> PluginSetup {
+        PluginSetup {
+            kind: ComponentKind::Filter,
+            config: secrets(&self.config),
+            ..PluginSetup::new(name, self.limits.over(limits))
+        }
+    }
+
+    /// Resolves paths against this directory.
+    pub(super) fn resolve(&mut self, directory: &Path) {
+        secrets_of(&mut self.config).for_each(|secret| secret.resolve(directory));
+    }
+}
+
+fn secrets(config: &BTreeMap<String, ConfigValue>) -> BTreeMap<String, Secret> {
+    config.iter().map(|(key, value)| (key.clone(), value.secret())).collect()
+}
+
+fn secrets_of(config: &mut BTreeMap<String, ConfigValue>) -> impl Iterator<Item = &mut Secret> {
+    config.values_mut().filter_map(|value| match value {
+        ConfigValue::Secret(secret) => Some(secret),
+        _ => None,
+    })
 }
 
 /// What a plugin may use. Limits that are not set are as for all plugins, or else the defaults.
@@ -93,7 +132,9 @@ impl Settings {
     /// Returns the variables that plugins may read, or that hold their secrets.
     pub fn variables_of_plugins(&self) -> BTreeSet<&str> {
         let all = || self.plugins.values().chain([&self.every_plugin]);
-        let config = all().flat_map(|plugin| plugin.config.values()).filter_map(|value| match value {
+        let config =
+            all().map(|plugin| &plugin.config).chain(self.filters.values().map(|filter| &filter.config));
+        let config = config.flat_map(BTreeMap::values).filter_map(|value| match value {
             ConfigValue::Secret(secret) => Some(secret),
             _ => None,
         });
@@ -130,12 +171,12 @@ impl LimitSettings {
 impl PluginSettings {
     /// Returns the setup of the plugin with this name. `limits` are those of all plugins.
     pub fn setup(&self, name: &str, limits: Limits) -> PluginSetup {
-        let secret = |(key, value): (&String, &ConfigValue)| (key.clone(), value.secret());
         PluginSetup {
             name: name.to_owned(),
+            kind: ComponentKind::Plugin,
             limits: self.limits.over(limits),
             grants: self.grants.clone(),
-            config: self.config.iter().map(secret).collect(),
+            config: secrets(&self.config),
             shared_config: self.shared_config.clone(),
             sha256: self.sha256.clone(),
         }
@@ -163,15 +204,14 @@ impl PluginSettings {
     /// Resolves paths against this directory.
     pub(super) fn resolve(&mut self, directory: &Path) {
         let dirs = self.grants.dirs.iter_mut().map(|dir| &mut dir.host);
-        for path in self.path.iter_mut().chain(dirs) {
+        for path in self.path.iter_mut().chain(&mut self.filters).chain(dirs) {
             *path = directory.join(&*path);
         }
         let headers = self.grants.http.iter_mut().flat_map(|grant| &mut grant.headers);
-        let config = self.config.values_mut().filter_map(|value| match value {
-            ConfigValue::Secret(secret) => Some(secret),
-            _ => None,
-        });
-        headers.map(|(_, secret)| secret).chain(config).for_each(|secret| secret.resolve(directory));
+        headers
+            .map(|(_, secret)| secret)
+            .chain(secrets_of(&mut self.config))
+            .for_each(|secret| secret.resolve(directory));
     }
 }
 

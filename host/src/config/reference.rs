@@ -98,10 +98,13 @@ pub fn schema() -> Value {
     for setting in SETTINGS {
         put(&mut root, setting.key, property(setting));
     }
-    // The limits of one plugin have the keys of [limits], and the store may be a word instead of a table.
+    // The limits of one plugin or filter have the keys of [limits], and the store may be a word instead of a table.
     let limits = root.pointer("/properties/limits").cloned().unwrap_or_default();
-    if let Some(of_plugin) = root.pointer_mut("/properties/plugins/additionalProperties/properties/limits") {
-        *of_plugin = limits;
+    for place in ["plugins", "filters"] {
+        let pointer = format!("/properties/{place}/additionalProperties/properties/limits");
+        if let Some(of_one) = root.pointer_mut(&pointer) {
+            of_one.clone_from(&limits);
+        }
     }
     let word = root.pointer("/properties/store/properties/kind").cloned().unwrap_or_default();
     if let Some(store) = root.pointer_mut("/properties/store") {

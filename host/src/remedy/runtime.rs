@@ -26,6 +26,17 @@ impl Remedy for LoadError {
                  command line, to the new digest"
             )
             .into(),
+            Self::IsFilter { path } => {
+                let path = path.display();
+                format!(
+                    "run it before the filter of a plugin: --filter NAME:{path}, or filters = [\"{path}\"] under [plugins.NAME] in gtm.toml"
+                )
+                .into()
+            }
+            Self::IsPlugin { path } => format!(
+                "pass a component without a handler, or run this one with --plugin {}", path.display()
+            )
+            .into(),
             Self::CoreModule { .. } | Self::Wasi01 { .. } => COMPONENTIZE.into(),
             Self::Uncached(error) => return error.remedy(),
             Self::Subscription { reason, .. } => return reason.remedy(),

@@ -23,6 +23,7 @@ mod admin;
 mod bad_plugins;
 mod bad_servers;
 mod bson_cases;
+mod chains;
 mod change_stream;
 mod commands;
 mod contract_0_1;

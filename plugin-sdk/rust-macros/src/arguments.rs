@@ -26,6 +26,7 @@ pub(crate) struct Arguments {
     namespaces: Vec<LitStr>,
     operations: Vec<Ident>,
     batch: bool,
+    filter: bool,
     settings: Option<Type>,
 }
 
@@ -38,6 +39,11 @@ impl Arguments {
     /// Returns whether the plugin handles several ops per call.
     pub(crate) fn batch(&self) -> bool {
         self.batch
+    }
+
+    /// Returns whether it only filters ops, for other plugins.
+    pub(crate) fn filter(&self) -> bool {
+        self.filter
     }
 
     /// An expression of type `Vec<Subscription>`.
@@ -65,8 +71,13 @@ impl Parse for Arguments {
         let mut arguments = Self::default();
         while !input.is_empty() {
             let key: Ident = input.parse()?;
-            if key == "batch" && !arguments.batch {
-                arguments.batch = true;
+            let flag = if key == "batch" { &mut arguments.batch } else { &mut arguments.filter };
+            if (key == "batch" || key == "filter") && !*flag {
+                *flag = true;
+                if arguments.batch && arguments.filter {
+                    let message = "a filter handles no ops: `batch` and `filter` exclude each other";
+                    return Err(syn::Error::new(key.span(), message));
+                }
                 if !input.is_empty() {
                     input.parse::<Token![,]>()?;
                 }
@@ -82,8 +93,7 @@ impl Parse for Arguments {
             } else if key == "settings" && arguments.settings.is_none() {
                 arguments.settings = Some(input.parse()?);
             } else {
-                let message =
-                    "expected `namespace = …`, `operation = …`, `settings = …` or `batch`, each at most once";
+                let message = "expected `namespace = …`, `operation = …`, `settings = …`, `batch` or `filter`, each at most once";
                 return Err(syn::Error::new(key.span(), message));
             }
             if !input.is_empty() {
@@ -172,6 +182,8 @@ mod tests {
         assert!(parse(r#"namespace = "/users$/""#).is_ok());
         assert!(parse(r#"namespace = "users""#).unwrap_err().contains("database.collection"));
         assert!(parse(r#"collection = "a.b""#).unwrap_err().contains("expected `namespace"));
+        assert!(parse("batch, filter").unwrap_err().contains("exclude each other"));
+        assert!(parse("filter, filter").is_err());
         assert!(parse("operation = []").unwrap_err().contains("empty list"));
     }
 }

@@ -22,6 +22,7 @@ const CONTRACT: &str = "0.2.0";
 ///   `drop_indexes`, `modify`, `other`. By default, every operation.
 /// - `settings = Type`: declares the settings of this type, which derives `Settings`. Without it, the plugin accepts any setting.
 /// - `batch`: the type implements `BatchPlugin` instead, which handles several ops per call.
+/// - `filter`: the type implements `FilterPlugin` instead, which only filters ops, for other plugins.
 ///
 /// The version of the crate is written into the component, where the host finds it.
 ///
@@ -49,9 +50,10 @@ pub fn plugin(arguments: TokenStream, item: TokenStream) -> TokenStream {
         },
         None => quote!(::core::option::Option::None),
     };
-    let (export, init) = match arguments.batch() {
-        true => (quote!(__export_batch_plugin), quote!(init_batch)),
-        false => (quote!(__export_plugin), quote!(init)),
+    let (export, init) = match (arguments.batch(), arguments.filter()) {
+        (true, _) => (quote!(__export_batch_plugin), quote!(init_batch)),
+        (false, true) => (quote!(__export_filter), quote!(init_filter)),
+        (false, false) => (quote!(__export_plugin), quote!(init)),
     };
     let stamp = format!(
         "{{\"contract\":\"{CONTRACT}\",\"sdk\":\"gtm-plugin {}\",\"version\":\"",

@@ -4,9 +4,9 @@ use std::cell::OnceCell;
 
 use crate::bindings::exports::gtm::plugin::lifecycle;
 use crate::settings::{Setting, SettingType};
-use crate::{BatchPlugin, Config, Failure, Outcome, Plugin, Subscription, bindings};
+use crate::{BatchPlugin, Config, Failure, FilterPlugin, Outcome, Plugin, Subscription, bindings};
 
-pub use crate::worlds::{BATCH_PLUGIN_WORLD, PLUGIN_WORLD};
+pub use crate::worlds::{BATCH_PLUGIN_WORLD, FILTER_WORLD, PLUGIN_WORLD};
 
 /// What the attribute says about a plugin.
 pub trait Registered {
@@ -32,6 +32,15 @@ pub(crate) fn start_batch<P: BatchPlugin>(
     Ok((plugin, subscriptions))
 }
 
+/// Starts a filter, and returns its subscriptions.
+pub(crate) fn start_filter<P: FilterPlugin>(
+    config: Config,
+) -> Result<(P, Vec<Subscription>), crate::ConfigError> {
+    let plugin = P::new(config)?;
+    let subscriptions = plugin.subscriptions().unwrap_or_else(<P as Registered>::subscriptions);
+    Ok((plugin, subscriptions))
+}
+
 /// Starts a plugin in its instance.
 pub fn init<P: Plugin>(instance: &OnceCell<P>) -> Result<Vec<Subscription>, String> {
     let (plugin, subscriptions) = start::<P>(Config::read()).map_err(|error| error.to_string())?;
@@ -42,6 +51,13 @@ pub fn init<P: Plugin>(instance: &OnceCell<P>) -> Result<Vec<Subscription>, Stri
 /// Starts a plugin that handles batches in its instance.
 pub fn init_batch<P: BatchPlugin>(instance: &OnceCell<P>) -> Result<Vec<Subscription>, String> {
     let (plugin, subscriptions) = start_batch::<P>(Config::read()).map_err(|error| error.to_string())?;
+    let _ = instance.set(plugin);
+    Ok(subscriptions)
+}
+
+/// Starts a filter in its instance.
+pub fn init_filter<P: FilterPlugin>(instance: &OnceCell<P>) -> Result<Vec<Subscription>, String> {
+    let (plugin, subscriptions) = start_filter::<P>(Config::read()).map_err(|error| error.to_string())?;
     let _ = instance.set(plugin);
     Ok(subscriptions)
 }
@@ -190,6 +206,25 @@ macro_rules! __export_plugin {
             }
 
             ::gtm_plugin::__export_raw!(Exported);
+        };
+    };
+}
+
+/// Exports a filter for other plugins.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __export_filter {
+    ($plugin:ty) => {
+        const _: () = {
+            use ::gtm_plugin::FilterPlugin as _;
+            ::gtm_plugin::__implement_common!($plugin, init_filter);
+
+            ::gtm_plugin::__export_interfaces!(
+                Exported, FILTER_WORLD,
+                lifecycle __export_gtm_plugin_lifecycle_0_2_0_cabi,
+                filter __export_gtm_plugin_filter_0_2_0_cabi,
+                batch_filter __export_gtm_plugin_batch_filter_0_2_0_cabi
+            );
         };
     };
 }

@@ -33,6 +33,8 @@
 //! Build it with `cargo build --release --target wasm32-wasip2`, and run the result with
 //! `gtm-host --plugin target/wasm32-wasip2/release/NAME.wasm`.
 //!
+//! A component that only filters ops, for other plugins, implements [`FilterPlugin`].
+//!
 //! [`config`], [`mod@log`] and [`metrics`] are always available. The user of a plugin grants the others: [`http`], [`mail`], [`mongodb`],
 //! [`state`]. The plugin's own `cargo test` runs it natively, with all of these: see `testing`. [`settings`] declares what a user can set.
 //!
@@ -130,6 +132,51 @@ pub trait BatchPlugin: export::Registered + Sized {
     /// Handles these ops in their order, and returns an outcome for each. From the first retry on, the host delivers all ops of the call
     /// again, regardless of their outcomes, so that their order stays.
     fn handle(&self, ops: &[Op]) -> Vec<Outcome>;
+}
+
+/// A filter for other plugins: a component that decides which ops the filter of a plugin sees, and handles none. Its attribute says so:
+/// `#[plugin(filter)]`. A user puts it before the filter of a plugin with `gtm-host --filter PLUGIN:FILE`.
+///
+/// Ops outside of its subscriptions do not pass.
+///
+/// ```
+/// use gtm_plugin::bson::doc;
+/// use gtm_plugin::testing::{Harness, insert};
+/// use gtm_plugin::{Config, ConfigError, FilterPlugin, Op, plugin};
+///
+/// #[plugin(filter, namespace = "shop.*")]
+/// struct OnlyEu;
+///
+/// impl FilterPlugin for OnlyEu {
+///     fn new(_: Config) -> Result<Self, ConfigError> {
+///         Ok(Self)
+///     }
+///
+///     fn filter(&self, op: &Op) -> bool {
+///         op.raw_document().is_ok_and(|order| matches!(order.get_str("region"), Ok("eu")))
+///     }
+/// }
+///
+/// let order = |namespace, region| insert(namespace, doc! { "_id": 1, "region": region });
+/// assert!(Harness::new().passes::<OnlyEu>(&order("shop.orders", "eu")));
+/// assert!(!Harness::new().passes::<OnlyEu>(&order("shop.orders", "us")));
+/// assert!(!Harness::new().passes::<OnlyEu>(&order("crm.orders", "eu")));
+/// ```
+pub trait FilterPlugin: export::Registered + Sized {
+    /// As in [`Plugin::new`].
+    ///
+    /// # Errors
+    /// As in [`Plugin::new`].
+    fn new(config: Config) -> Result<Self, ConfigError>;
+
+    /// As in [`Plugin::subscriptions`].
+    fn subscriptions(&self) -> Option<Vec<Subscription>> {
+        None
+    }
+
+    /// Returns whether the op passes to the next filter, or to the plugin. As [`Plugin::filter`], it must be quick, and may be called more
+    /// than once for an op.
+    fn filter(&self, op: &Op) -> bool;
 }
 
 /// The plugin in the README is compiled by `cargo test`.

@@ -41,7 +41,7 @@ use bson::Document;
 
 use crate::http::{Request, Response};
 use crate::log::Level;
-use crate::{BatchPlugin, ConfigError, Error, Op, Outcome, Plugin, Subscription};
+use crate::{BatchPlugin, ConfigError, Error, FilterPlugin, Op, Outcome, Plugin, Subscription};
 
 pub use crate::bindings::gtm::plugin::mail::Message as Mail;
 pub use ops::{OpBuilder, delete, insert, replace, update};
@@ -148,6 +148,27 @@ impl Harness {
     pub fn start_batch<P: BatchPlugin>(&mut self) -> Result<Vec<Subscription>, ConfigError> {
         let (started, _) = self.enter(start::batch_plugin::<P>);
         started.map(|(_, subscriptions)| subscriptions)
+    }
+
+    /// As [`start`](Self::start), for a filter for other plugins.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn start_filter<P: FilterPlugin>(&mut self) -> Result<Vec<Subscription>, ConfigError> {
+        let (started, _) = self.enter(start::filter::<P>);
+        started.map(|(_, subscriptions)| subscriptions)
+    }
+
+    /// Starts a filter for other plugins, and returns whether the op passes it.
+    ///
+    /// # Panics
+    /// The settings are wrong. [`start_filter`](Self::start_filter) returns that as an error.
+    pub fn passes<P: FilterPlugin>(&mut self, op: &Op) -> bool {
+        let (passes, _) = self.enter(|| {
+            let (filter, subscriptions) = start::accepted(start::filter::<P>());
+            start::covers(&subscriptions, op) && filter.filter(op)
+        });
+        passes
     }
 
     /// Starts the plugin, and has it handle the op if it subscribed to the op and its filter accepts it.

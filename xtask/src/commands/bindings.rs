@@ -23,8 +23,9 @@ world gtm {
 ";
 
 /// The worlds of Rust plugins, each with the interfaces that it exports.
-const RUST_WORLDS: [(&str, &[&str]); 2] = [
+const RUST_WORLDS: [(&str, &[&str]); 3] = [
     ("PLUGIN_WORLD", &["lifecycle", "filter", "batch-filter", "handler"]),
+    ("FILTER_WORLD", &["lifecycle", "filter", "batch-filter"]),
     ("BATCH_PLUGIN_WORLD", &["lifecycle", "filter", "batch-filter", "batch-handler"]),
 ];
 

@@ -9,7 +9,7 @@ use super::{cargo, succeed};
 
 const TARGET: &str = "wasm32-wasip2";
 /// The plugins that tests run: those that ship, and those that only tests need.
-pub(super) const TESTED: [&str; 10] = [
+pub(super) const TESTED: [&str; 11] = [
     "audit_log",
     "errand",
     "every_call",
@@ -18,6 +18,7 @@ pub(super) const TESTED: [&str; 10] = [
     "misbehave",
     "print_ops",
     "send_welcome_email",
+    "sieve",
     "trivial",
     "webhook",
 ];

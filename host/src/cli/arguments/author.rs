@@ -8,7 +8,7 @@ use gtm_host::config::{Origin, PluginSettings, SecretText, Settings, file_name};
 
 use super::common::{CommonArguments, Format};
 use super::help::{CONFIG, SCHEMA, SHOW};
-use super::plugins::{PluginFile, PluginGrant, PluginValue};
+use super::plugins::{PluginFile, PluginFilter, PluginGrant, PluginValue};
 use super::run::RunArguments;
 use super::setting::{CacheGroup, SettingArguments};
 
@@ -37,8 +37,11 @@ pub(in crate::cli) struct TryArguments {
     /// Delete the document with this key
     #[arg(long = "delete", num_args = 2, value_names = ["DB.COLL", "KEY"])]
     pub(in crate::cli) deletions: Vec<String>,
-    /// A value of the plugin's config. May be repeated
-    #[arg(short = 's', long = "set", value_name = "KEY=VALUE")]
+    /// A filter that runs before that of the plugin. May be repeated: the filters run in this order
+    #[arg(long = "filter", value_name = "FILE")]
+    filters: Vec<PluginFilter>,
+    /// A value of the plugin's config, or, with NAME, of the config of a filter. May be repeated
+    #[arg(short = 's', long = "set", value_name = "[NAME:]KEY=VALUE")]
     values: Vec<PluginValue>,
     /// A grant, to see what happens without the others. May be repeated. Without --grant, and without grants in a settings file, the
     /// plugin has every grant but those for variables and directories, because the command performs no side effect
@@ -114,10 +117,11 @@ impl TryArguments {
     pub(super) fn settings(&self) -> anyhow::Result<Settings> {
         let mut settings = self.common.settings_with(|given| self.cache.add_to(given))?;
         self.plugin.check_name(&settings)?;
-        let plugin = settings.plugins.entry(self.name(&settings)).or_insert_with(PluginSettings::default);
-        for value in &self.values {
-            plugin.set(value.key.clone(), value.value.expose().to_owned().into(), false);
-        }
+        let name = self.name(&settings);
+        let plugin = settings.plugins.entry(name.clone()).or_insert_with(PluginSettings::default);
+        plugin.filters.extend(self.filters.iter().map(|filter| filter.path.clone()));
+        self.values.iter().try_for_each(|value| value.apply_to_one(&name, &mut settings))?;
+        let plugin = settings.plugins.entry(name).or_insert_with(PluginSettings::default);
         self.grants.iter().for_each(|grant| plugin.grants.add(grant.grant.clone()));
         Ok(settings)
     }

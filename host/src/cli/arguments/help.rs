@@ -244,7 +244,7 @@ Examples:
   gtm-host tail --namespace shop.orders > ops.jsonl
   gtm-host try my_plugin.wasm --op ops.jsonl --output json
 
-Exit status: 0 each op was handled or not wanted, 1 one was not handled, or its outcome is unknown, 2 the command line, the environment or \
+Exit status: 0 each op was handled, passed by a filter, or not wanted, 1 one was not handled, or its outcome is unknown, 2 the command line, the environment or \
 the settings file is not valid, 130 stopped by a signal.";
 
 pub(super) const NEW: &str = "\

@@ -23,8 +23,13 @@ pub(in crate::cli) struct PluginArguments {
     #[arg(short, long = "plugin", env = "GTM_PLUGIN", value_name = "[NAME=]FILE")]
     plugins: Vec<NamedPlugin>,
 
-    /// A value of a plugin's config, or, without a NAME, of every plugin that declares the setting. Several texts are separated by commas.
-    /// May be repeated: the last value of a key counts. In the variable, one value per line
+    /// A filter that runs before the filter of a plugin, or, without a NAME, of every plugin. May be repeated: the filters run in this order,
+    /// after those of the settings file. In the variable, one filter per line
+    #[arg(long = "filter", env = "GTM_FILTER", value_name = "[NAME:]FILE")]
+    filters: Vec<PluginFilter>,
+
+    /// A value of the config of the plugin or filter NAME, or, without a NAME, of every plugin that declares the setting. Several texts are
+    /// separated by commas. May be repeated: the last value of a key counts. In the variable, one value per line
     #[arg(
         short = 's',
         long = "set",
@@ -161,9 +166,30 @@ impl FromStr for NamedPlugin {
     }
 }
 
-/// Returns whether the text before a `=` belongs to a path: a name has no slash, and a file that exists is a path.
+/// Returns whether the text before a `=` or `:` belongs to a path: a name has no slash, and a file that exists is a path.
 fn is_path(whole: &str, name: &str, path: &str) -> bool {
     name.contains('/') || (Path::new(whole).is_file() && !Path::new(path).exists())
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct PluginFilter {
+    plugin: Option<String>,
+    pub(super) path: PathBuf,
+}
+
+impl FromStr for PluginFilter {
+    type Err = String;
+
+    fn from_str(argument: &str) -> Result<Self, String> {
+        let (plugin, path) = match argument.split_once(':') {
+            Some((name, path)) if !is_path(argument, name, path) => (Some(name.to_owned()), path),
+            _ => (None, argument),
+        };
+        if plugin.as_ref().is_some_and(String::is_empty) || path.is_empty() {
+            return Err("expected FILE or NAME:FILE".to_owned());
+        }
+        Ok(Self { plugin, path: path.into() })
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -221,26 +247,48 @@ impl FromStr for PluginGrant {
 }
 
 impl PluginValue {
-    /// Changes the settings of plugins that are known.
+    /// Changes the settings of plugins and filters that are known.
     ///
     /// # Errors
-    /// The host does not know the plugin. `option` set the value: `--set` or its variable.
+    /// The host does not know the plugin or filter. `option` set the value: `--set` or its variable.
     pub(super) fn apply_to(&self, settings: &mut Settings, option: &str) -> anyhow::Result<()> {
         let Self { plugin, key, value } = self;
         if plugin.is_none()
             && let Some((name, rest)) = key.split_once('.')
-            && settings.plugins.contains_key(name)
+            && (settings.plugins.contains_key(name) || settings.has_filter(name))
         {
             bail!(
                 "{option} {key}: a colon follows the name of a plugin, not a dot. help: write {name}:{rest}=VALUE"
             );
         }
+        let value = || value.expose().to_owned().into();
+        let is_filter = |name: &&String| settings.has_filter(name) && !settings.plugins.contains_key(*name);
+        if let Some(name) = plugin.as_ref().filter(is_filter) {
+            settings.filters.entry(name.clone()).or_default().config.insert(key.clone(), value());
+            return Ok(());
+        }
         let what = || format!("{option} {}:{key}", plugin.as_deref().unwrap_or_default());
         // One plugin alone must declare it.
         let is_shared = plugin.is_none() && (settings.plugins.len() > 1 || settings.plugin_dir.is_some());
-        change(settings, plugin.as_deref(), what, |plugin| {
-            plugin.set(key.clone(), value.expose().to_owned().into(), is_shared);
-        })
+        change(settings, plugin.as_deref(), what, |plugin| plugin.set(key.clone(), value(), is_shared))
+    }
+
+    /// Does the same, if a value without a name is that of the plugin `name`.
+    pub(super) fn apply_to_one(&self, name: &str, settings: &mut Settings) -> anyhow::Result<()> {
+        let plugin = Some(self.plugin.clone().unwrap_or_else(|| name.to_owned()));
+        Self { plugin, ..self.clone() }.apply_to(settings, "--set")
+    }
+}
+
+impl PluginFilter {
+    /// Adds the filter to those of plugins that are known.
+    ///
+    /// # Errors
+    /// There is no such plugin. `option` is what added it: `--filter` or its variable.
+    pub(super) fn apply_to(&self, settings: &mut Settings, option: &str) -> anyhow::Result<()> {
+        let Self { plugin, path } = self;
+        let what = || format!("{option} {}:…", plugin.as_deref().unwrap_or_default());
+        change(settings, plugin.as_deref(), what, |plugin| plugin.filters.push(path.clone()))
     }
 }
 
@@ -279,7 +327,9 @@ impl PluginArguments {
                  settings file"
             );
         }
-        let (set, grant) = (self.typed.name("values"), self.typed.name("grants"));
+        let [filter, set, grant] = ["filters", "values", "grants"].map(|id| self.typed.name(id));
+        // Values may be those of a filter.
+        self.filters.iter().try_for_each(|added| added.apply_to(settings, &filter))?;
         self.values.iter().try_for_each(|value| value.apply_to(settings, &set))?;
         self.grants.iter().try_for_each(|granted| granted.apply_to(settings, &grant))
     }

@@ -5,9 +5,10 @@ use clap::{ArgMatches, Args, Command, Error, FromArgMatches};
 use gtm_host::config::Origin;
 
 /// The options that do not belong to one setting: their ids, names and variables.
-const OPTIONS: [(&str, &str, &str); 5] = [
+const OPTIONS: [(&str, &str, &str); 6] = [
     ("plugins", "plugin", "GTM_PLUGIN"),
     ("values", "set", "GTM_SET"),
+    ("filters", "filter", "GTM_FILTER"),
     ("grants", "grant", "GTM_GRANT"),
     ("restart_from", "restart-from", "GTM_RESTART_FROM"),
     ("no_watch", "no-watch", "GTM_NO_WATCH"),

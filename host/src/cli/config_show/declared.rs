@@ -1,6 +1,7 @@
-//! The values of plugins' configs that may be shown.
+//! The values of the configs of plugins and filters that may be shown.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use gtm_host::config::{Settings, quoted_key};
 use gtm_runtime::{DeclaredSetting, Engine, LoadError, Plugin, PluginSetup};
@@ -8,27 +9,29 @@ use gtm_runtime::{DeclaredSetting, Engine, LoadError, Plugin, PluginSetup};
 use crate::cli::compile_component::compilation;
 use crate::cli::directories;
 
-/// Returns the keys of the values that no plugin declares as secret: `plugins.x.config.subject`.
+/// A plugin or filter with a config.
+struct Configured {
+    /// The key of its table: `plugins.x`.
+    place: String,
+    path: PathBuf,
+    /// Its setup without the values: a secret is not read to show where it is.
+    setup: PluginSetup,
+    keys: Vec<String>,
+}
+
+/// Returns the keys of the values that are declared and not secret: `plugins.x.config.subject`.
 ///
-/// It loads the plugins that have a config, because only they know which of their settings are secret. If a plugin cannot be loaded or
-/// declares nothing, each of its values may be a secret.
+/// It loads the plugins and filters that have a config, because only they know which of their settings are secret. If one cannot be loaded
+/// or declares nothing, each of its values may be a secret.
 pub(super) fn public_values(settings: &Settings) -> BTreeSet<String> {
     let mut public = BTreeSet::new();
-    let with_config: Vec<_> = settings
-        .present_plugins()
-        .unwrap_or_default()
-        .into_iter()
-        .filter(|(_, (_, own))| !own.config.is_empty())
-        .collect();
-    if with_config.is_empty() {
+    let configured = configured(settings);
+    if configured.is_empty() {
         return public;
     }
     let Ok(cache) = directories::cache(settings) else { return public };
     let Ok(engine) = Engine::compiling(&cache, compilation()) else { return public };
-    for (name, (path, own)) in with_config {
-        // Without its values: a secret is not read to show where it is.
-        let mut setup = PluginSetup::new(&name, settings.limits());
-        setup.sha256.clone_from(&own.sha256);
+    for Configured { place, path, setup, keys } in configured {
         let declared = match Plugin::load(&engine, &path, &setup) {
             Ok(plugin) => plugin.settings().map(<[DeclaredSetting]>::to_vec),
             Err(LoadError::Settings { declared, .. } | LoadError::Refused { declared, .. }) => Some(declared),
@@ -37,8 +40,21 @@ pub(super) fn public_values(settings: &Settings) -> BTreeSet<String> {
         let declared = declared.unwrap_or_default();
         let is_public =
             |key: &&String| declared.iter().any(|setting| setting.is_called(key) && !setting.is_secret);
-        let place = |key: &String| format!("plugins.{}.config.{}", quoted_key(&name), quoted_key(key));
-        public.extend(own.config.keys().filter(is_public).map(place));
+        public.extend(keys.iter().filter(is_public).map(|key| format!("{place}.config.{}", quoted_key(key))));
     }
     public
+}
+
+fn configured(settings: &Settings) -> Vec<Configured> {
+    let plugins = settings.present_plugins().unwrap_or_default().into_iter().map(|(name, (path, own))| {
+        let setup = PluginSetup { sha256: own.sha256, ..PluginSetup::new(&name, settings.limits()) };
+        let place = format!("plugins.{}", quoted_key(&name));
+        Configured { place, path, setup, keys: own.config.into_keys().collect() }
+    });
+    let filters = settings.present_filters().unwrap_or_default().into_iter().map(|(name, path)| {
+        let mut setup = settings.filter_setup(&name);
+        let keys = std::mem::take(&mut setup.config).into_keys().collect();
+        Configured { place: format!("filters.{}", quoted_key(&name)), path, setup, keys }
+    });
+    plugins.chain(filters).filter(|configured| !configured.keys.is_empty()).collect()
 }

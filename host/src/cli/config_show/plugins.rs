@@ -39,15 +39,20 @@ pub(super) fn of_plugins(settings: &Settings, plugins: &PluginsShown<'_>) -> Vec
     for (name, plugin) in &settings.plugins {
         let place = format!("plugins.{}", quoted_key(name));
         for (key, value, id) in own_values(plugin) {
-            let new = Shown { key: format!("{place}.{key}"), value: Some(text(&value)), origin: origin(id) };
+            let new = Shown { key: format!("{place}.{key}"), value: Some(value), origin: origin(id) };
             match shown.iter_mut().find(|shown| shown.key == new.key) {
                 // The settings file may have the same path, relative to it.
-                Some(found) if !is_same(found.value.as_ref(), &value) => *found = new,
+                Some(found) if !is_same(found.value.as_ref(), new.value.as_ref()) => *found = new,
                 Some(_) => {}
                 None => shown.push(new),
             }
         }
-        for (key, value) in &plugin.config {
+    }
+    let of_plugins = settings.plugins.iter().map(|(name, plugin)| ("plugins", name, &plugin.config));
+    let of_filters = settings.filters.iter().map(|(name, filter)| ("filters", name, &filter.config));
+    for (table, name, config) in of_plugins.chain(of_filters) {
+        let place = format!("{table}.{}", quoted_key(name));
+        for (key, value) in config {
             let key = format!("{place}.config.{}", quoted_key(key));
             let is_of_file = settings.origins.get(&key).is_some_and(|(written, _)| is_config(written, value));
             if !is_of_file {
@@ -72,19 +77,29 @@ pub(super) fn of_plugins(settings: &Settings, plugins: &PluginsShown<'_>) -> Vec
 }
 
 /// Returns the values of a plugin that the command line can set by options of their own, with the ids of these.
-fn own_values(plugin: &PluginSettings) -> impl Iterator<Item = (&'static str, String, &'static str)> {
+fn own_values(plugin: &PluginSettings) -> impl Iterator<Item = (&'static str, Value, &'static str)> {
+    let PluginSettings { path, sha256, restart_from, filters, .. } = plugin;
+    let filters: Vec<_> = filters.iter().map(|path| text(&path.to_string_lossy())).collect();
     let all = [
-        ("path", plugin.path.as_ref().map(|path| path.display().to_string()), "plugins"),
-        ("sha256", plugin.sha256.as_ref().map(ToString::to_string), "plugins"),
-        ("restart_from", plugin.restart_from.as_ref().map(|start| start.words().to_owned()), "restart_from"),
+        ("path", path.as_ref().map(|path| text(&path.to_string_lossy())), "plugins"),
+        ("sha256", sha256.as_ref().map(|sha256| text(&sha256.to_string())), "plugins"),
+        ("filters", (!filters.is_empty()).then_some(Value::Array(filters)), "filters"),
+        ("restart_from", restart_from.as_ref().map(|start| text(start.words())), "restart_from"),
     ];
     all.into_iter().filter_map(|(key, value, id)| Some((key, value?, id)))
 }
 
-fn is_same(written: Option<&Value>, value: &str) -> bool {
-    written
-        .and_then(Value::as_str)
-        .is_some_and(|written| std::path::Path::new(value).ends_with(written.trim_start_matches("./")))
+fn is_same(written: Option<&Value>, value: Option<&Value>) -> bool {
+    match (written, value) {
+        (Some(Value::String(written)), Some(Value::String(value))) => {
+            std::path::Path::new(value).ends_with(written.trim_start_matches("./"))
+        }
+        (Some(Value::Array(written)), Some(Value::Array(values))) => {
+            written.len() == values.len()
+                && written.iter().zip(values).all(|(written, value)| is_same(Some(written), Some(value)))
+        }
+        _ => false,
+    }
 }
 
 /// Returns whether the settings file has this value of a plugin's config.

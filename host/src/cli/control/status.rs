@@ -7,6 +7,7 @@ use console::{Style, Term};
 use gtm_delivery::{HostActivity, HostStatus, PluginState, PluginStatus};
 use gtm_host::config::Settings;
 use gtm_mongo::{SourceState, SourceStatus};
+use gtm_runtime::FilterStatus;
 use gtm_text::sanitize::line;
 
 use crate::cli::arguments::{Format, StatusArguments};
@@ -104,6 +105,10 @@ fn table(status: &HostStatus) -> String {
         shown.push_str("\n\n");
         shown.push_str(&aligned(columns, plugins, now));
     }
+    let chains = chains(plugins);
+    if !chains.is_empty() {
+        shown.push_str(&format!("\n\n{chains}"));
+    }
     for PluginStatus { plugin, last_error, last_error_seconds, .. } in plugins {
         if let Some(error) = last_error {
             let at = last_error_seconds.map(|at| format!(", {} ago", ago(at, now))).unwrap_or_default();
@@ -115,6 +120,24 @@ fn table(status: &HostStatus) -> String {
         }
     }
     shown
+}
+
+/// Returns a table of the filters before those of plugins, in their order, or an empty text if there are none.
+fn chains(plugins: &[PluginStatus]) -> String {
+    const HEADS: [&str; 7] = ["PLUGIN", "FILTER", "CALLS", "PASSED", "REFUSED", "FAILED", "US/OP"];
+    let row = |plugin: &PluginStatus, filter: &FilterStatus| {
+        let FilterStatus { filter, calls, seconds, passed, refused, failed, .. } = filter;
+        let micros = seconds * 1e6 / (passed + refused + failed).max(1) as f64;
+        let counts = [calls, passed, refused, failed].map(ToString::to_string);
+        let names = [&plugin.plugin, filter].map(|name| line(name).into_owned());
+        names.into_iter().chain(counts).chain([format!("{micros:.1}")]).collect::<Vec<_>>()
+    };
+    let rows = plugins.iter().flat_map(|plugin| plugin.filters.iter().map(|filter| row(plugin, filter)));
+    let rows: Vec<_> = std::iter::once(HEADS.map(str::to_owned).to_vec()).chain(rows).collect();
+    if rows.len() == 1 {
+        return String::new();
+    }
+    Columns::new((0..HEADS.len()).map(|column| column > 1).collect()).lines(&rows).join("\n")
 }
 
 fn described(source: &SourceStatus) -> String {

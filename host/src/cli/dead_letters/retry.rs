@@ -132,7 +132,7 @@ impl<'a> Handlers<'a> {
         if !self.loaded.contains_key(plugin)
             && let Some((path, own)) = self.present.get(plugin)
         {
-            let loaded = self.loader.load(plugin, path, own, self.settings.limits()).await?;
+            let loaded = self.loader.load(path, &own.setup(plugin, self.settings.limits())).await?;
             let handler = Handler::new(&PluginHandle::new(loaded, self.services.clone()));
             self.loaded.insert(plugin.to_owned(), handler);
         }

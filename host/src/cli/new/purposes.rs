@@ -149,7 +149,7 @@ const AGGREGATE: PurposeTemplate = PurposeTemplate {
 const FILTER: PurposeTemplate = PurposeTemplate {
     purpose: Purpose::Filter,
     about: "decides which documents reach other plugins",
-    tried: "gtm-host check WASM --set values=eu,uk",
+    tried: r#"gtm-host try WASM --set values=eu,uk --insert shop.orders '{"_id":1,"region":"eu"}'"#,
     run: r#"gtm-host --config gtm.toml    # with filters = ["WASM"] under [plugins.NAME]"#,
     readme: include_str!("../../../../examples/templates/filter/README.md"),
     sources: |language| sources!("filter", language),

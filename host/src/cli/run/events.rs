@@ -4,6 +4,7 @@ use gtm_host::config::{SETTINGS, Settings};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::ActiveHost;
+use super::reload::FileSignatures;
 use super::watch::FileWatch;
 
 /// Something that requires a reload.
@@ -30,9 +31,10 @@ impl<'a> HostEvents<'a> {
         Ok(Self { watch, hangup: signal(SignalKind::hangup())?, read })
     }
 
-    /// Watches the files of the plugins of this host.
+    /// Watches the files of the plugins and filters of this host, including those that could not be loaded.
     pub(super) fn watch(&mut self, host: &ActiveHost) {
-        self.watch.watch(host.plugins.paths(), host.settings.plugin_dir.as_deref());
+        let files = FileSignatures::at(&host.settings);
+        self.watch.watch(files.paths(), host.settings.plugin_dir.as_deref());
     }
 
     /// Waits for the next event. The future may be dropped at any time.

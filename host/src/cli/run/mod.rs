@@ -1,6 +1,8 @@
 //! `gtm-host --plugin …`: delivers changes to plugins until a signal stops it.
 
 mod events;
+mod filter_set;
+mod hosted;
 mod plugin_set;
 mod reload;
 mod watch;
@@ -165,17 +167,17 @@ impl ActiveHost {
         let loader = Loader::new(&settings)?;
         // Before the files are read, so that a later change is detected.
         let loaded_files = Some(FileSignatures::at(&settings));
-        let (mut plugins, unloaded) = load(&loader, &settings).await?;
-        control.show_unloaded(&unloaded);
-        offer_grants(&mut settings, &loader, &mut plugins).await?;
+        let mut loaded = load(&loader, &settings).await?;
+        control.show_unloaded(&loaded.unloaded);
+        offer_grants(&mut settings, &loader, &mut loaded).await?;
         let services = services(&settings).await?;
         // Plugins may be added while the host runs.
-        let server = FollowedServer::find(&settings, plugins.len().max(MIN_READERS) + 1).await?;
+        let server = FollowedServer::find(&settings, loaded.plugins.len().max(MIN_READERS) + 1).await?;
         let kept = server.store(&settings).await?;
         let client = Some(client_for_plugins(&settings).await?);
         let services = Services { client, ..with_store(services, &settings, &kept) };
         let group = workers::group(&settings.workers, server.client()).await?.map(Arc::new);
-        let plugins = PluginSet::new(loader, services, (plugins, unloaded), &settings);
+        let plugins = PluginSet::new(loader, services, loaded, &settings);
         // A dry run handles nothing, so it must not store checkpoints.
         let store = if settings.dry_run { Store::none() } else { kept };
         Ok(Self {
@@ -303,7 +305,7 @@ impl ActiveHost {
     /// Returns the selection of all plugins together.
     fn selection(&self) -> Selection {
         let mut all = Selection::default();
-        self.plugins.all().for_each(|hosted| all.add_all(hosted.handle.current().selection()));
+        self.plugins.all().for_each(|hosted| all.add_all(hosted.handle().current().selection()));
         all
     }
 
@@ -322,7 +324,7 @@ impl ActiveHost {
             match self.delivery(hosted, epoch).await {
                 Ok(delivery) => deliveries.push(delivery),
                 Err(error) if is_store_failure(&error) => return Err(error),
-                Err(error) => failed.push((hosted.handle.clone(), error)),
+                Err(error) => failed.push((hosted.handle().clone(), error)),
             }
         }
         match failed.pop() {
@@ -337,7 +339,8 @@ impl ActiveHost {
     /// Returns the delivery of a plugin, from its checkpoint on.
     async fn delivery(&self, hosted: &HostedPlugin, epoch: u64) -> anyhow::Result<PluginDelivery> {
         let Self { settings, server, store, group, .. } = self;
-        let HostedPlugin { handle, settings: own, reached, .. } = hosted;
+        let HostedPlugin { settings: own, reached, .. } = hosted;
+        let handle = hosted.handle();
         reserve(handle, own, settings)?;
         let key = CheckpointKey {
             pipeline: settings.name().to_owned(),

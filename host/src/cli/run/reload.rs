@@ -1,7 +1,7 @@
 //! Reloads plugins and settings that change while a host runs or stands by.
 
 use std::convert::Infallible;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use gtm_delivery::PipelineChange;
 use gtm_host::config::Settings;
@@ -13,14 +13,20 @@ use super::events::{HostEvent, HostEvents, warn_of_ignored_settings};
 use super::watch::{FileSignature, POLL_INTERVAL, settled, signature};
 use super::{ActiveHost, ActivePipelines, report_ends};
 
-/// The signatures of the files of all plugins at one time.
+/// The signatures of the files of all plugins and filters at one time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct FileSignatures(Vec<(String, PathBuf, FileSignature)>);
 
 impl FileSignatures {
     pub(super) fn at(settings: &Settings) -> Self {
-        let present = settings.present_plugins().unwrap_or_default().into_iter();
-        Self(present.map(|(name, (path, _))| (name, path.clone(), signature(&path))).collect())
+        let plugins =
+            settings.present_plugins().unwrap_or_default().into_iter().map(|(name, (path, _))| (name, path));
+        let all = plugins.chain(settings.present_filters().unwrap_or_default());
+        Self(all.map(|(name, path)| (name, path.clone(), signature(&path))).collect())
+    }
+
+    pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.0.iter().map(|(_, path, _)| path.as_path())
     }
 }
 
@@ -86,7 +92,7 @@ impl ActiveHost {
         let Some(active) = active else { return };
         active.control.allow_swaps_from(self.plugins.swap_from(&self.settings));
         // A plugin that had stopped is started again if its file or the settings changed.
-        let names = self.plugins.all().map(|hosted| hosted.handle.name());
+        let names = self.plugins.all().map(|hosted| hosted.handle().name());
         let again = names.filter(|name| settings_changed || changes.swapped.contains(*name));
         changes.start.extend(again.filter(|name| active.control.has_stopped(name)).map(str::to_owned));
         for name in changes.stop {
@@ -108,7 +114,7 @@ impl ActiveHost {
             let Some(hosted) = self.plugins.get(&name) else { continue };
             match self.delivery(hosted, active.epoch).await {
                 Ok(delivery) => drop(active.changes.send(PipelineChange::Add(Box::new(delivery))).await),
-                Err(error) => active.stopped(hosted.handle.clone(), &error).await,
+                Err(error) => active.stopped(hosted.handle().clone(), &error).await,
             }
         }
     }

@@ -47,7 +47,7 @@ pub enum Kind {
 /// One setting.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Setting {
-    /// The path of its key in the settings file, such as `source.uri`. `*` is the name of a plugin.
+    /// The path of its key in the settings file, such as `source.uri`. `*` is the name of a plugin or filter.
     pub key: &'static str,
     /// Its type.
     pub kind: Kind,
@@ -187,12 +187,12 @@ impl Setting {
     /// Returns whether a running host applies a new value when it reads the settings file again.
     pub fn applies_on_reload(&self) -> bool {
         let section = self.key.split('.').next().unwrap_or_default();
-        ["plugins", "plugin_dir", "limits", "delivery", "retry", "breaker"].contains(&section)
+        ["plugins", "filters", "plugin_dir", "limits", "delivery", "retry", "breaker"].contains(&section)
     }
 
-    /// Returns whether this is a setting of one plugin.
+    /// Returns whether this is a setting of one plugin or filter.
     pub fn is_of_plugin(&self) -> bool {
-        self.key.starts_with("plugins.")
+        self.key.contains('*')
     }
 }
 

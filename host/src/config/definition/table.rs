@@ -144,6 +144,8 @@ pub const SETTINGS: &[Setting] = &[
         .otherwise("the file of this name in plugin_dir"),
     new("plugins.*.sha256", Text, "The SHA-256 of the component, as gtm-host check prints it. The host refuses any other version. On the command \
         line: --plugin FILE@sha256:DIGEST").without_option(),
+    new("plugins.*.filters", Paths, "The filters that run before the filter of this plugin, in this order: components that only filter. A plugin may \
+        share a filter with others. On the command line: --filter [NAME:]FILE").without_option(),
     new("plugins.*.snapshot", Flag, "Whether this plugin first receives the existing documents").without_option().otherwise("as source.snapshot"),
     new("plugins.*.restart_from", Start, "Where this plugin begins, once, even if it has a checkpoint. On the command line: --restart-from \
         NAME=START").without_option().otherwise("as source.restart_from"),
@@ -163,4 +165,9 @@ pub const SETTINGS: &[Setting] = &[
     new("plugins.*.grants.mongodb.write", List, "Write to these collections of the cluster").without_option(),
     new("plugins.*.grants.env", List, "Read these variables of the host's environment").without_option(),
     new("plugins.*.grants.dirs", List, "Use these directories: tables with host, guest and write").without_option(),
+
+    new("filters.*.limits", Table, "What this filter may use. The keys are those of limits. The name of a filter is that of its file, without the \
+        ending").without_option().otherwise("as limits"),
+    new("filters.*.config", Table, "What the filter reads as its configuration, as under [plugins.NAME.config]. On the command line: --set \
+        NAME:KEY=VALUE").without_option(),
 ];

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::host::{self, with};
 use crate::export::{self, Registered};
 use crate::settings::{Setting, SettingType, nearest};
-use crate::{BatchPlugin, Config, ConfigError, Op, Plugin, Subscription};
+use crate::{BatchPlugin, Config, ConfigError, FilterPlugin, Op, Plugin, Subscription};
 
 pub(super) fn plugin<P: Plugin>() -> Result<(P, Vec<Subscription>), ConfigError> {
     set_defaults::<P>()?;
@@ -15,6 +15,11 @@ pub(super) fn plugin<P: Plugin>() -> Result<(P, Vec<Subscription>), ConfigError>
 pub(super) fn batch_plugin<P: BatchPlugin>() -> Result<(P, Vec<Subscription>), ConfigError> {
     set_defaults::<P>()?;
     export::start_batch(Config::read())
+}
+
+pub(super) fn filter<P: FilterPlugin>() -> Result<(P, Vec<Subscription>), ConfigError> {
+    set_defaults::<P>()?;
+    export::start_filter(Config::read())
 }
 
 /// Returns a started plugin.

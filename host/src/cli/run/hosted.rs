@@ -1,0 +1,143 @@
+//! A component that the host runs, which follows its file and its settings: a plugin, or a filter of plugins.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::Context;
+use gtm_host::remedy::WithRemedy;
+use gtm_runtime::{Actor, Plugin, PluginHandle, PluginSetup};
+
+use super::watch::{FileSignature, signature};
+use crate::cli::DEFECT;
+use crate::cli::load::Loader;
+
+/// A component that the host runs.
+#[derive(Clone)]
+pub(super) struct HostedComponent {
+    pub(super) handle: PluginHandle,
+    pub(super) path: PathBuf,
+    /// The signature of the file when it was last loaded or refused.
+    pub(super) seen: FileSignature,
+    pub(super) setup: PluginSetup,
+}
+
+impl HostedComponent {
+    pub(super) fn is_set_up(&self, path: &Path, setup: &PluginSetup) -> bool {
+        self.path == path && self.setup == *setup
+    }
+
+    /// Swaps the component if its file has changed. Returns whether another version runs now.
+    pub(super) async fn swap_changed_file(&mut self, actor: Actor) -> bool {
+        let now = signature(&self.path);
+        // A file that is gone may be in the middle of being replaced; the component continues meanwhile.
+        if now == self.seen || now.is_none() {
+            return false;
+        }
+        let (current, path) = (self.handle.current(), self.path.clone());
+        let name = current.name();
+        tracing::info!(
+            event = "plugin.swap_start",
+            plugin = name,
+            version = current.version(),
+            "the file changed; this version works until the new one is ready"
+        );
+        let started = Instant::now();
+        let before = current.clone();
+        let loaded = tokio::task::spawn_blocking(move || before.successor(&path)).await;
+        // Not earlier: this future may be dropped, and the next call has to do it again.
+        self.seen = now;
+        match loaded {
+            Ok(Ok(successor)) if successor.version() == self.handle.current().version() => {
+                tracing::info!(
+                    event = "plugin.swap_skip",
+                    plugin = name,
+                    version = successor.version(),
+                    "the file was written and holds the same version"
+                );
+                return false;
+            }
+            Ok(Ok(successor)) => {
+                tracing::info!(
+                    event = "plugin.load",
+                    plugin = name,
+                    version = successor.version(),
+                    elapsed_ms = started.elapsed().as_millis(),
+                    "loaded"
+                );
+                let version = successor.version().to_owned();
+                match self.handle.swap(successor) {
+                    Ok(()) => {
+                        actor.did("swap", name, Some(&version));
+                        return true;
+                    }
+                    Err(error) => self.refuse(actor, &WithRemedy(&error).to_string()),
+                }
+            }
+            Ok(Err(error)) => self.refuse(actor, &WithRemedy(&error).to_string()),
+            Err(error) => self.refuse(actor, &error.to_string()),
+        }
+        false
+    }
+
+    /// Updates the component to this file and setup. `check` is called with the version that takes over. Returns whether that is another
+    /// version. None: it was refused, and the current version continues.
+    pub(super) async fn update(
+        &mut self,
+        path: &Path,
+        setup: PluginSetup,
+        loader: &Loader,
+        actor: Actor,
+        check: impl FnOnce(&Plugin),
+    ) -> Option<bool> {
+        if self.is_set_up(path, &setup) {
+            return Some(false);
+        }
+        let seen = signature(path);
+        let is_set_up = self.setup == setup;
+        let loaded = match is_set_up {
+            // Only the file changed.
+            true => successor(&self.handle, path).await,
+            false => loader.load(path, &setup).await,
+        };
+        let plugin = match loaded {
+            Ok(plugin) => plugin,
+            Err(error) => {
+                self.refuse(actor, &WithRemedy(error.as_ref()).to_string());
+                return None;
+            }
+        };
+        let is_another = self.handle.current().digest() != plugin.digest();
+        let version = plugin.version().to_owned();
+        check(&plugin);
+        let taken = if is_set_up { self.handle.swap(plugin) } else { self.handle.set_up(plugin) };
+        if let Err(error) = taken {
+            self.refuse(actor, &WithRemedy(&error).to_string());
+            return None;
+        }
+        if is_another {
+            actor.did("swap", self.handle.name(), Some(&version));
+        }
+        (self.path, self.seen, self.setup) = (path.to_owned(), seen, setup);
+        Some(is_another)
+    }
+
+    /// Reports that the current version continues.
+    pub(super) fn refuse(&self, actor: Actor, reason: &str) {
+        let (name, current) = (self.handle.name(), self.handle.current());
+        actor.was_refused("swap", name, None, &reason);
+        tracing::error!(
+            event = "plugin.swap_failed",
+            plugin = name,
+            version = current.version(),
+            error = reason,
+            "not swapped; this version continues"
+        );
+    }
+}
+
+/// Loads another file of a component with the setup of the current version.
+async fn successor(handle: &PluginHandle, path: &Path) -> anyhow::Result<Plugin> {
+    let (current, path) = (handle.current(), path.to_owned());
+    let load = move || current.successor(&path);
+    Ok(tokio::task::spawn_blocking(load).await.context(DEFECT)??)
+}
