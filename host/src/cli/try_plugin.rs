@@ -11,7 +11,7 @@ use gtm_host::remedy::WithRemedy;
 use gtm_oplog::{Namespace, Op, OpPlace, OperationType, Origin, Selection, Timestamp};
 use gtm_runtime::{
     CallError, ComponentKind, Effect, Engine, Failure, Filter, Grants, Handler, HttpAnswer, MetObstacle,
-    Plugin, PluginHandle, Recorder, Services,
+    PluginHandle, Recorder, Services,
 };
 use gtm_source::extended_json::{read_document, write_op};
 use gtm_source::{FileError, FileOptions, FileSource, Form};

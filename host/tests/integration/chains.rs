@@ -395,7 +395,7 @@ fn a_filter_is_described_and_does_not_run_by_itself() {
         "sieve:x=1",
     ];
     let (_, out, said) = run(&shown);
-    for line in ["filters.sieve.config.at_least = \"(hidden)\"", "filters.sieve.config.x = \"(hidden)\""] {
+    for line in ["filters.sieve.config.at_least = 3", "filters.sieve.config.x = \"(hidden)\""] {
         assert!(out.contains(line), "{out}{said}");
     }
     assert!(out.contains(&format!("plugins.a.filters = [{sieve:?}, {print_ops:?}]")), "{out}{said}");

@@ -240,7 +240,8 @@ Examples:
   gtm-host try my_plugin.wasm --op ops.jsonl \\
     --answer 'GET https://api.example.com/users/1' user.json
   gtm-host try my_plugin.wasm --op ops.jsonl \\
-    --answer 'POST https://api.example.com/* 503' '{}' --answer-header 'Retry-After: 5'
+    --answer 'POST https://api.example.com/* 503' '{}' \\
+    --answer-header 'Retry-After: 5'
   gtm-host tail --namespace shop.orders > ops.jsonl
   gtm-host try my_plugin.wasm --op ops.jsonl --output json
 

@@ -61,7 +61,11 @@ fn a_new_file_is_checked_as_a_version_of_a_plugin() {
     let check = |file: &str| run(&["check", file, "--config", config]);
     let (code, out, said) = check(&format!("notify={}", plugin("send_welcome_email")));
     assert_eq!(code, Some(0), "{out}{said}");
-    assert!(out.contains(", set up as notify\n") && out.contains("mail: granted to *@a.example"), "{out}");
+    assert!(
+        out.contains(", set up as notify\n")
+            && out.contains("mail: granted, from any address, to *@a.example"),
+        "{out}"
+    );
     // One that does not take its settings is refused.
     let (code, out, _) = check(&format!("notify={}", plugin("webhook")));
     assert_eq!(code, Some(1), "{out}");

@@ -246,7 +246,7 @@ fn the_final_error_is_a_line_of_the_log() {
 fn an_error_in_the_command_line_is_a_line_of_json() {
     for arguments in [
         &["--log-format", "json", "--no-such"][..],
-        &["--log-format=json", "status", "--watch=maybe"],
+        &["status", "--log-format=json", "--watch=maybe"],
         &["status", "--output", "json", "--no-such"],
         &["check", "--output=json"],
     ] {
@@ -263,7 +263,7 @@ fn an_error_in_the_command_line_is_a_line_of_json() {
     // Errors that are found later have the same form.
     let Ended { said, .. } = run(&[], &["status", "--output", "json", "--name", "no such pipeline"]);
     assert!(said.lines().last().is_some_and(|line| line.contains("\"event\":\"host.fail\"")), "{said}");
-    for text in [&["--log-format", "text", "status", "--output", "json", "--no-such"][..], &["--no-such"]] {
+    for text in [&["status", "--log-format", "text", "--output", "json", "--no-such"][..], &["--no-such"]] {
         let Ended { said, .. } = run(&[], text);
         assert!(said.starts_with("error: unexpected argument"), "{said}");
     }
@@ -285,7 +285,7 @@ fn a_value_that_is_not_secret_is_shown() {
     let Ended { code, out, said } = run(&[], &show);
     assert_eq!(code, Some(0), "{said}");
     for shown in [
-        "plugins.w.config.url = \"https://…@a.example/x\"",
+        "plugins.w.config.url = \"https://a.example/x\"",
         "plugins.w.config.secret = \"(hidden)\"",
         "plugins.w.config.timeout = \"5s\"",
         // It is not declared, so it may be a secret.
