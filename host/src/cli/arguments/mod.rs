@@ -221,7 +221,7 @@ impl Arguments {
                 _ if *word == option => words.get(index + 1).map(|&value| value.to_owned()),
                 _ => None,
             };
-            words.iter().enumerate().filter_map(value).last()
+            words.iter().enumerate().filter_map(value).next_back()
         };
         let set = Setting::find("log.format").and_then(|setting| {
             typed(&format!("--{}", setting.option()))
