@@ -62,7 +62,7 @@ fn a_new_file_is_checked_as_a_version_of_a_plugin() {
     let (code, out, said) = check(&format!("notify={}", plugin("send_welcome_email")));
     assert_eq!(code, Some(0), "{out}{said}");
     assert!(
-        out.contains(", set up as notify\n")
+        out.contains(", set up as notify: a plugin\n")
             && out.contains("mail: granted, from any address, to *@a.example"),
         "{out}"
     );
