@@ -203,6 +203,11 @@ impl Plugin {
         self.info.settings.as_deref()
     }
 
+    /// Returns whether both are the same version with the same setup.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.info, &other.info)
+    }
+
     pub(super) fn exports(&self) -> &ExportIndices {
         &self.info.exports
     }

@@ -20,8 +20,8 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::arguments::{Format, TryArguments};
+use super::chains::ChainLoader;
 use super::compile_component::compilation;
-use super::load::{LoadedFilters, chain_now};
 use super::output::{print, print_text};
 use super::server::cluster;
 use super::usage::{OrUsage, bail_usage};
@@ -94,18 +94,16 @@ impl Tried {
             setup.grants = Grants::everything();
         }
         let path = arguments.path.clone();
-        let settings = settings.clone();
-        let load = move || {
-            let plugin = Plugin::load(&engine, &path, &setup)?;
-            anyhow::Ok((plugin, chain_now(&engine, &own, &settings, &mut LoadedFilters::new())?))
-        };
-        let (plugin, chain) = tokio::task::spawn_blocking(load).await??;
+        let mut chains = ChainLoader::new(&engine, settings, [(name.as_str(), &own)]);
+        let load = move || Plugin::load(&engine, &path, &setup);
+        let plugin = tokio::task::spawn_blocking(load).await??;
         let effects: Arc<Mutex<Vec<_>>> = Arc::default();
         let taken = Arc::clone(&effects);
         let take = move |effect| taken.lock().unwrap_or_else(PoisonError::into_inner).push(effect);
         let recorder = Some(Recorder::new(take).answering(answers, arguments.allow_http_get));
         let handle = PluginHandle::new(plugin, Services { client, recorder, ..Services::default() });
-        handle.set_chain(chain);
+        let tried = handle.clone();
+        tokio::task::spawn_blocking(move || chains.add_chain(&tried)).await??;
         Ok(Self { handler: Handler::new(&handle), handle, effects })
     }
 
