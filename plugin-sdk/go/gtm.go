@@ -28,7 +28,7 @@ type Plugin struct {
 	// An error refuses the version: it says which setting is wrong, and why. Only the log and the settings work in it.
 	Init func() ([]Subscription, error)
 	// Filter returns whether Handle gets this op. It must be quick, and has no effects. Nil: every op. A panic here ends the instance,
-	// and the host asks again in another.
+	// and the host asks again in another. Built with -tags gtm_filter, the component only filters ops, before the filter of a plugin.
 	Filter func(op *Op) bool
 	// Handle handles the op. The host retries it after an error, except after one that no retry can help: see Reject.
 	Handle func(op *Op) error

@@ -181,11 +181,8 @@ func exportFilterBatch(at unsafe.Pointer, count uint32) unsafe.Pointer {
 // handled is a result of the contract: whether it is an error, the kind of the failure, and its fields.
 type handled [4]uint64
 
-// The result of a call, which lasts until the host has read it: until the next call.
-var (
-	resultOfOne handled
-	resultTexts [][]byte
-)
+// The texts of the result of a call, which last until the host has read it: until the next call.
+var resultTexts [][]byte
 
 func (f failure) write(result *handled) {
 	*result = handled{}
@@ -204,16 +201,6 @@ func (f failure) write(result *handled) {
 	default:
 		*result = handled{1, 0, text}
 	}
-}
-
-//go:wasmexport gtm:plugin/handler@0.2.0#handle
-func exportHandle(at unsafe.Pointer) unsafe.Pointer {
-	op := read(at)
-	resultTexts = nil
-	handleOne(&op).write(&resultOfOne)
-	endCall()
-	collect()
-	return unsafe.Pointer(&resultOfOne)
 }
 
 // The lists of lifecycle, which last as long as the instance.

@@ -39,7 +39,7 @@ impl ControlledPlugin for DeliveryHandle {
         let (name, version) = (self.plugin.name(), self.plugin.current());
         let mut status = self.progress.status(name, version.version(), state, &self.source);
         status.usage = self.plugin.usage();
-        status.filters = self.plugin.filters();
+        status.filters = self.plugin.filter_statuses();
         status.metrics = self.plugin.metrics();
         status.rolled_back = self.plugin.rolled_back();
         // Errors of the plugin's own reader are shown nowhere else.

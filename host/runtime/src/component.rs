@@ -208,6 +208,11 @@ impl Plugin {
         self.settings().is_none_or(|declared| declared.iter().any(|one| one.is_called(setting)))
     }
 
+    /// Returns whether both are the same version with the same setup.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.info, &other.info)
+    }
+
     pub(super) fn exports(&self) -> &ExportIndices {
         &self.info.exports
     }

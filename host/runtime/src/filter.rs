@@ -11,12 +11,13 @@ use wasmtime::{AsContextMut, Store, StoreContextMut, UpdateDeadline};
 
 use super::abi::Exports;
 use super::call::{CallError, guarded};
-use super::chain::{ChainedFilter, FilterCounts};
+use super::chain::ChainedFilter;
 use super::component::{Plugin, bound_arguments};
 use super::handle::PluginHandle;
 use super::handler::{deadline, init};
 use super::obstacle::CallNotes;
 use super::state::{InstanceRole, InstanceState};
+use super::usage::PluginUsage;
 
 /// Ops per call: enough that entering and leaving the plugin hardly counts.
 const MAX_BATCH_OPS: usize = 64;
@@ -33,10 +34,9 @@ const WALL_TIME_FACTOR: u32 = 10;
 /// after many calls.
 pub(super) struct FilterStep {
     handle: PluginHandle,
-    /// What it does in the chain of a plugin. None: it is the plugin's own filter.
-    chained: Option<Chained>,
-    versions: watch::Receiver<Plugin>,
     plugin: Plugin,
+    /// Its place in the chain of a plugin. None: it is the plugin's own filter.
+    chained: Option<ChainedStep>,
     instance: Option<FilterInstance>,
     /// Whether it had an instance before.
     begun: bool,
@@ -45,11 +45,14 @@ pub(super) struct FilterStep {
     alone: u32,
 }
 
-/// A filter in the chain of a plugin.
-struct Chained {
-    counts: Arc<FilterCounts>,
-    /// The ops that it subscribes to. Others do not pass.
+/// The place of a filter in the chain of a plugin.
+struct ChainedStep {
+    filter: Arc<ChainedFilter>,
+    versions: watch::Receiver<Plugin>,
+    /// The ops to which this version subscribes. Others do not pass.
     selection: Selection,
+    /// The plugin that has the chain.
+    plugin: PluginHandle,
 }
 
 struct FilterInstance {
@@ -59,30 +62,29 @@ struct FilterInstance {
 }
 
 impl FilterStep {
-    /// Makes the step of a plugin's own filter.
-    pub(super) fn of_plugin(handle: &PluginHandle) -> Self {
-        Self::new(handle, None)
+    /// Makes the step of a plugin's own filter in this version.
+    pub(super) fn of_plugin(handle: &PluginHandle, plugin: Plugin) -> Self {
+        Self::new(handle, plugin, None)
     }
 
     /// Makes the step of a filter in the chain of a plugin.
-    pub(super) fn of_chain(filter: &ChainedFilter) -> Self {
-        Self::new(&filter.handle, Some(Arc::clone(&filter.counts)))
+    pub(super) fn of_chain(filter: &Arc<ChainedFilter>, plugin: &PluginHandle) -> Self {
+        let mut versions = filter.handle.versions();
+        let version = versions.borrow_and_update().clone();
+        let (filter, plugin) = (Arc::clone(filter), plugin.clone());
+        let selection = version.selection().clone();
+        let handle = filter.handle.clone();
+        Self::new(&handle, version, Some(ChainedStep { filter, versions, selection, plugin }))
     }
 
-    fn new(handle: &PluginHandle, counts: Option<Arc<FilterCounts>>) -> Self {
-        let mut versions = handle.versions();
-        let plugin = versions.borrow_and_update().clone();
-        let chained = counts.map(|counts| Chained { counts, selection: plugin.selection().clone() });
-        Self {
-            handle: handle.clone(),
-            chained,
-            versions,
-            plugin,
-            instance: None,
-            begun: false,
-            ids: Vec::new(),
-            alone: 0,
-        }
+    fn new(handle: &PluginHandle, plugin: Plugin, chained: Option<ChainedStep>) -> Self {
+        let handle = handle.clone();
+        Self { handle, plugin, chained, instance: None, begun: false, ids: Vec::new(), alone: 0 }
+    }
+
+    /// Returns whether it is the step of this filter.
+    pub(super) fn is_of(&self, filter: &Arc<ChainedFilter>) -> bool {
+        self.chained.as_ref().is_some_and(|chained| Arc::ptr_eq(&chained.filter, filter))
     }
 
     /// Returns the bytes of linear memory of its instance. 0: it has no instance now.
@@ -90,23 +92,28 @@ impl FilterStep {
         self.instance.as_ref().map_or(0, |instance| instance.store.data().quota.taken())
     }
 
-    /// Counts these answers if it is in a chain.
-    pub(super) fn count<'a>(&self, answers: impl Iterator<Item = &'a Result<bool, CallError>>) {
-        if let Some(chained) = &self.chained {
-            chained.counts.count(answers);
-        }
+    /// Counts answers if it is in a chain: the ops that it passed, refused and failed on.
+    pub(super) fn count(&self, answers: [u64; 3]) {
+        self.chained.iter().for_each(|chained| chained.filter.counts.count(answers));
     }
 
-    /// Returns whether the component accepts this op.
-    ///
-    /// # Errors
-    /// It trapped, or exceeded a limit.
-    pub(super) async fn call(&mut self, op: &Op, attempt: u32) -> Result<bool, CallError> {
-        self.update_version();
-        if !self.wants(op) {
-            return Ok(false);
+    /// Takes this version of the component from the next call on.
+    pub(super) fn set_version(&mut self, plugin: Plugin) {
+        if !self.plugin.is_same(&plugin) {
+            self.instance = None;
+            self.alone = 0;
         }
-        self.call_from(op, attempt, &mut Instant::now()).await
+        self.plugin = plugin;
+    }
+
+    /// Takes the current version of a filter in a chain. The version of a plugin comes with its chain: see [`Filter`](crate::Filter).
+    fn update_version(&mut self) {
+        let Some(chained) = &mut self.chained else { return };
+        if chained.versions.has_changed().unwrap_or(false) {
+            let version = chained.versions.borrow_and_update().clone();
+            chained.selection = version.selection().clone();
+            self.set_version(version);
+        }
     }
 
     /// Returns whether a filter of a chain subscribes to this op. The plugin's own filter gets only ops to which the plugin subscribes.
@@ -114,9 +121,21 @@ impl FilterStep {
         self.chained.as_mut().is_none_or(|chained| chained.selection.wants(op))
     }
 
-    /// Does the same for a call that began at `clock`, and sets `clock` to its end, so that the clock is read once per call.
-    async fn call_from(&mut self, op: &Op, attempt: u32, clock: &mut Instant) -> Result<bool, CallError> {
+    /// Returns whether the component accepts this op. The call begins at `clock`, which is set to its end, so that the clock is read once per
+    /// call.
+    ///
+    /// # Errors
+    /// It trapped, or exceeded a limit.
+    pub(super) async fn call(
+        &mut self,
+        op: &Op,
+        attempt: u32,
+        clock: &mut Instant,
+    ) -> Result<bool, CallError> {
         self.update_version();
+        if !self.wants(op) {
+            return Ok(false);
+        }
         if !self.plugin.exports().has_filter() {
             return Ok(true);
         }
@@ -124,68 +143,65 @@ impl FilterStep {
         self.settle(answer, clock)
     }
 
-    /// Returns which of these ops the component accepts, up to the first op on which it fails.
-    pub(super) async fn call_all(&mut self, ops: &[Arc<Op>]) -> Vec<Result<bool, CallError>> {
+    /// Adds to `answers` which of these ops the component accepts, up to the first op on which it fails. They fit into one call.
+    pub(super) async fn call_together(
+        &mut self,
+        ops: &[impl Borrow<Op> + Sync],
+        clock: &mut Instant,
+        answers: &mut Vec<Result<bool, CallError>>,
+    ) {
         self.update_version();
-        // Most filters subscribe to everything.
-        if ops.iter().all(|op| self.wants(op)) {
-            return self.call_wanted(ops).await;
-        }
-        let are_wanted: Vec<_> = ops.iter().map(|op| self.wants(op)).collect();
-        let wanted = std::iter::zip(ops, &are_wanted).filter(|(_, is_wanted)| **is_wanted);
-        let wanted: Vec<_> = wanted.map(|(op, _)| Arc::clone(op)).collect();
-        let mut decided = self.call_wanted(&wanted).await.into_iter();
-        let mut answers = Vec::with_capacity(ops.len());
-        for is_wanted in are_wanted {
-            let answer = if is_wanted { decided.next() } else { Some(Ok(false)) };
-            let has_failed = answer.as_ref().is_some_and(Result::is_err);
-            answers.extend(answer);
-            // The ops after it are not decided.
-            if has_failed {
-                break;
-            }
-        }
-        answers
-    }
-
-    async fn call_wanted(&mut self, ops: &[Arc<Op>]) -> Vec<Result<bool, CallError>> {
-        let mut answers = Vec::with_capacity(ops.len());
-        let mut clock = Instant::now();
-        while let Some(rest) = ops.get(answers.len()..).filter(|rest| !rest.is_empty()) {
-            self.update_version();
-            let together = together(rest);
-            if together.len() > 1
-                && self.alone == 0
-                && self.plugin.exports().filters_batches()
-                && let Ok(Some(wanted)) = self.try_batch(together, &mut clock).await
-            {
-                answers.extend(wanted.into_iter().map(Ok));
-                continue;
-            }
-            // The failed call for several ops had its own time limit.
-            clock = Instant::now();
-            for op in together {
-                self.alone = self.alone.saturating_sub(1);
-                let answer = self.call_from(op, 1, &mut clock).await;
-                let failed = answer.is_err();
-                answers.push(answer);
-                if failed {
-                    return answers;
+        if ops.len() > 1 && self.alone == 0 && self.plugin.exports().filters_batches() {
+            // Most filters subscribe to everything. The version that is called is the one whose subscriptions are compared.
+            let are_wanted: Vec<_> = match self.chained {
+                Some(_) => ops.iter().map(|op| self.wants(op.borrow())).collect(),
+                None => Vec::new(),
+            };
+            if are_wanted.iter().all(|is_wanted| *is_wanted) {
+                if let Ok(Some(accepted)) = self.try_batch(ops, clock).await {
+                    answers.extend(accepted.into_iter().map(Ok));
+                    return;
+                }
+            } else {
+                let wanted = std::iter::zip(ops, &are_wanted).filter(|(_, is_wanted)| **is_wanted);
+                let wanted: Vec<&Op> = wanted.map(|(op, _)| op.borrow()).collect();
+                let accepted = match wanted.is_empty() {
+                    true => Ok(Some(Vec::new())),
+                    false => self.try_batch(&wanted, clock).await,
+                };
+                if let Ok(Some(accepted)) = accepted {
+                    let mut accepted = accepted.into_iter();
+                    let answer = |is_wanted| Ok(is_wanted && accepted.next().unwrap_or(false));
+                    answers.extend(are_wanted.into_iter().map(answer));
+                    return;
                 }
             }
         }
-        answers
-    }
-
-    fn update_version(&mut self) {
-        if self.versions.has_changed().unwrap_or(false) {
-            self.plugin = self.versions.borrow_and_update().clone();
-            self.instance = None;
-            self.alone = 0;
-            if let Some(chained) = &mut self.chained {
-                chained.selection = self.plugin.selection().clone();
+        for op in ops {
+            self.alone = self.alone.saturating_sub(1);
+            let answer = self.call(op.borrow(), 1, clock).await;
+            let has_failed = answer.is_err();
+            answers.push(answer);
+            if has_failed {
+                return;
             }
         }
+    }
+
+    /// Records the duration of a call that began at `clock`, and sets `clock` to its end.
+    fn record_time(&self, clock: &mut Instant) {
+        let started = std::mem::replace(clock, Instant::now());
+        let took = clock.saturating_duration_since(started);
+        match &self.chained {
+            Some(chained) => chained.filter.counts.record_call(took),
+            None => self.usage().filter.record(took),
+        }
+    }
+
+    /// Returns the counts of the plugin that asks.
+    fn usage(&self) -> &PluginUsage {
+        let asking = self.chained.as_ref().map_or(&self.handle, |chained| &chained.plugin);
+        &asking.shared().usage
     }
 
     /// Keeps the instance for the next call, unless it is used up.
@@ -194,13 +210,10 @@ impl FilterStep {
         asked: Result<(T, FilterInstance), CallError>,
         clock: &mut Instant,
     ) -> Result<T, CallError> {
-        let started = std::mem::replace(clock, Instant::now());
-        let took = clock.saturating_duration_since(started);
-        self.handle.shared().usage.filter.record(took);
-        if let Some(chained) = &self.chained {
-            chained.counts.call(took);
-        }
-        self.handle.record_call(&self.plugin, asked.as_ref().err());
+        self.record_time(clock);
+        let error = asked.as_ref().err();
+        error.into_iter().for_each(|error| self.usage().trapped(error));
+        self.handle.record_call(&self.plugin, error);
         let (answer, instance) = asked.map_err(|error| match self.chained {
             Some(_) => error.in_filter(self.handle.name()),
             None => error,
@@ -215,7 +228,7 @@ impl FilterStep {
             Some(instance) => Ok(instance),
             None => {
                 if std::mem::replace(&mut self.begun, true) {
-                    self.handle.shared().usage.restarted();
+                    self.usage().restarted();
                 }
                 let Self { handle, plugin, .. } = self;
                 handle.shared().make_instance(plugin.name(), || start(handle, plugin)).await
@@ -246,15 +259,20 @@ impl FilterStep {
 
     async fn try_batch(
         &mut self,
-        ops: &[Arc<Op>],
+        ops: &[impl Borrow<Op> + Sync],
         clock: &mut Instant,
     ) -> Result<Option<Vec<bool>>, CallError> {
-        guarded("filter", async { Ok(self.ask_batch(ops, clock).await) }).await
+        let accepted = guarded("filter", async { Ok(self.ask_batch(ops, clock).await) }).await;
+        if !matches!(accepted, Ok(Some(_))) {
+            // The next call has its own time limit. The failed one took its time, too.
+            self.record_time(clock);
+        }
+        accepted
     }
 
     /// Returns the answers to all ops of one call, within the time limit of one op. None: the plugin does not filter batches, or failed, so
     /// that each op gets its own call, which shows the op on which it fails.
-    async fn ask_batch(&mut self, ops: &[Arc<Op>], clock: &mut Instant) -> Option<Vec<bool>> {
+    async fn ask_batch(&mut self, ops: &[impl Borrow<Op> + Sync], clock: &mut Instant) -> Option<Vec<bool>> {
         // In case of a failure. The call for one op reports why the instance does not start.
         self.alone = SINGLE_CALLS_AFTER_FAILURE;
         let limit = self.plugin.limits().filter_timeout;
@@ -265,7 +283,7 @@ impl FilterStep {
         *calls = calls.saturating_add(u32::try_from(ops.len()).unwrap_or(u32::MAX));
         let ids = ids(&mut self.ids, ops);
         // Its log lines belong to no single op.
-        begin(store, "", ops.first()?);
+        begin(store, "", ops.first()?.borrow());
         match within(started, limit, exports.filter_batch(store, ops, ids)).await {
             Ok(Ok(wanted)) if wanted.len() == ops.len() => {
                 store.data().log_output();
@@ -287,7 +305,7 @@ impl FilterStep {
 }
 
 /// Returns the ops of the next call.
-fn together(ops: &[Arc<Op>]) -> &[Arc<Op>] {
+pub(super) fn together(ops: &[Arc<Op>]) -> &[Arc<Op>] {
     let mut room = MAX_BATCH_BYTES;
     let fits = |op: &&Arc<Op>| {
         let fits = room > 0;

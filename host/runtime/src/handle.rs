@@ -12,13 +12,15 @@ use tokio::sync::watch;
 
 use super::call::CallError;
 use super::capabilities::SharedContexts;
-use super::chain::{ChainedFilter, FilterStatus};
+use super::chain::{Chain, ChainedFilter, FilterStatus, PreparedChain};
 use super::component::Plugin;
 use super::limits::Limits;
 use super::metrics::{PluginMetricStore, PluginMetrics};
 use super::obstacle::HandledCounts;
-use super::pool::{PoolFull, ReservedPlaces, instances};
+use super::pool::{PoolFull, instances};
 use super::services::Services;
+use super::setup::ComponentKind;
+use super::share::{ComponentShare, Seat};
 use super::usage::{PluginUsage, UsageStatus};
 use crate::audit::Actor;
 use crate::throttle::{LeftOut, Throttle};
@@ -38,20 +40,27 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(50);
 ///
 /// [`swap`](PluginHandle::swap) replaces the current version: calls in progress end on the old version, and the next ones begin on the
 /// new. The new version is on trial for its first calls: if it traps or exceeds a limit, the previous version becomes current again.
-/// Both have the same setup. [`set_up`](PluginHandle::set_up) replaces a version by one with another setup, which is never rolled back
-/// to the previous setup.
+/// Both have the same setup. [`replace`](PluginHandle::replace) also takes a version with another setup, which is never rolled back to the
+/// previous setup.
 #[derive(Clone)]
 pub struct PluginHandle(Arc<PluginHandleInner>);
 
 struct PluginHandleInner {
     name: String,
-    /// The places reserved for its instances, and the number of instances.
-    share: Mutex<Option<(ReservedPlaces, usize)>>,
+    /// The places that are reserved for its instances.
+    share: Arc<ComponentShare>,
+    lanes: Mutex<Option<ReservedLanes>>,
     shared: Arc<PluginContext>,
     current: watch::Sender<Plugin>,
     trial: Mutex<Trial>,
-    /// The filters before its own.
-    chain: Mutex<Arc<[ChainedFilter]>>,
+    /// The filters before its own. Whoever changes it, or needs it together with the current version, holds the lock meanwhile.
+    chain: Mutex<Chain>,
+}
+
+/// The lanes of a plugin for which places are reserved.
+struct ReservedLanes {
+    lanes: usize,
+    seat: Seat,
 }
 
 /// What all versions and instances of a plugin share.
@@ -212,7 +221,8 @@ impl PluginHandle {
         let shared = Arc::new(PluginContext::new(&plugin.setup.name, services));
         Self(Arc::new(PluginHandleInner {
             name: plugin.name().to_owned(),
-            share: Mutex::default(),
+            share: ComponentShare::new(&plugin),
+            lanes: Mutex::default(),
             shared,
             current: watch::Sender::new(plugin),
             trial: Mutex::default(),
@@ -220,25 +230,50 @@ impl PluginHandle {
         }))
     }
 
-    /// Sets the filters that run before its own, in their order. Counts of filters that stay in the chain continue. A [`Filter`](crate::Filter)
-    /// that exists keeps the chain that it has.
-    pub fn set_chain(&self, filters: impl IntoIterator<Item = Self>) {
-        let mut chain = self.0.chain.lock();
-        let find = |filter: Self| {
-            let found = chain.iter().find(|chained| Arc::ptr_eq(&chained.handle.0, &filter.0));
-            found.cloned().unwrap_or_else(|| ChainedFilter::new(filter))
+    /// Reserves places for a chain of these filters before its own, in their order. Filters that it has already keep their counts.
+    ///
+    /// # Errors
+    /// There are too few places.
+    pub fn prepare_chain(&self, filters: impl IntoIterator<Item = Self>) -> Result<PreparedChain, PoolFull> {
+        let lanes = self.0.lanes.lock().as_ref().map(|reserved| reserved.lanes);
+        let before = self.chain();
+        let chained = |filter: Self| match before.iter().find(|chained| chained.handle.is_same(&filter)) {
+            Some(chained) => Ok(Arc::clone(chained)),
+            None => ChainedFilter::new(filter, lanes),
         };
-        let filters = filters.into_iter().map(find).collect();
-        *chain = filters;
+        Ok(PreparedChain(filters.into_iter().map(chained).collect::<Result<_, _>>()?))
     }
 
-    pub(super) fn chain(&self) -> Arc<[ChainedFilter]> {
+    /// Has these filters run before its own from the next call on.
+    pub fn set_chain(&self, chain: PreparedChain) {
+        let mut current = self.0.chain.lock();
+        *current = chain.0;
+        self.0.current.send_modify(|_| {});
+    }
+
+    fn chain(&self) -> Chain {
         Arc::clone(&self.0.chain.lock())
     }
 
+    /// Returns the current version and its chain, and marks the version as seen.
+    pub(super) fn version_and_chain(&self, versions: &mut watch::Receiver<Plugin>) -> (Plugin, Chain) {
+        let chain = self.0.chain.lock();
+        (versions.borrow_and_update().clone(), Arc::clone(&chain))
+    }
+
+    /// Returns the filters before its own, in their order.
+    pub fn filters(&self) -> Vec<Self> {
+        self.chain().iter().map(|filter| filter.handle.clone()).collect()
+    }
+
+    /// Returns whether both are handles of one component.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Returns what the filters before its own did for it, in their order.
-    pub fn filters(&self) -> Vec<FilterStatus> {
-        self.chain().iter().map(ChainedFilter::status).collect()
+    pub fn filter_statuses(&self) -> Vec<FilterStatus> {
+        self.chain().iter().map(|filter| filter.status()).collect()
     }
 
     /// Returns its name.
@@ -287,27 +322,19 @@ impl PluginHandle {
     /// # Errors
     /// There are too few places.
     pub fn reserve(&self, lanes: usize) -> Result<(), PoolFull> {
-        let mut share = self.0.share.lock();
-        let trial = self.trial();
-        let current = self.current();
-        let ((each, pool), instances) = (current.places(), instances(lanes));
+        let count = instances(ComponentKind::Plugin, lanes);
+        let mut reserved = self.0.lanes.lock();
         // The previous version may become current again.
-        let previous = trial.previous.as_ref().map_or(0, |(previous, _)| previous.places().0);
-        let needed = self.of_chain(instances).saturating_add(each.max(previous).saturating_mul(instances));
-        match &mut *share {
-            Some((reserved, count)) => {
-                reserved.resize(needed)?;
-                *count = instances;
-            }
-            none => *none = Some((pool.reserve(needed)?, instances)),
-        }
-        Ok(())
-    }
-
-    /// Returns the places of the filters in its chain, of which each may have as many instances as the plugin.
-    fn of_chain(&self, instances: usize) -> usize {
-        let each = self.chain().iter().map(|filter| filter.handle.current().places().0).sum::<usize>();
-        each.saturating_mul(instances)
+        let previous = self.trial().previous.as_ref().map_or(0, |(previous, _)| previous.places().0);
+        let each = self.current().places().0.max(previous);
+        let mut seat = match reserved.take() {
+            Some(reserved) => reserved.seat,
+            None => self.0.share.take_seat(0)?,
+        };
+        let renewed = seat.renew(each, count);
+        let renewed = renewed.and_then(|()| self.chain().iter().try_for_each(|filter| filter.reserve(lanes)));
+        *reserved = Some(ReservedLanes { lanes, seat });
+        renewed
     }
 
     /// Makes a version current from the next call on. It is on trial.
@@ -316,32 +343,35 @@ impl PluginHandle {
     /// The plugin has another setup than this version by now, or its instances need more places than there are. The previous version stays
     /// current.
     pub fn swap(&self, plugin: Plugin) -> Result<(), SwapError> {
-        self.replace(plugin, true)
+        self.take_over(plugin, None, |is_tried| match is_tried {
+            true => Ok(()),
+            false => Err(SwapError::SetUpAnew { plugin: self.0.name.clone() }),
+        })
     }
 
-    /// Makes a version with another setup current from the next call on. It is not on trial: the previous version has the previous grants,
-    /// so the host does not return to it.
+    /// Makes a version current from the next call on, with these filters before its own. None: with those that it has. A version with another
+    /// setup is not on trial: the previous version has the previous grants, so the host does not return to it.
     ///
     /// # Errors
-    /// Its instances need more places than there are. The previous version stays current.
-    pub fn set_up(&self, plugin: Plugin) -> Result<(), SwapError> {
-        self.replace(plugin, false)
+    /// Its instances need more places than there are. The previous version stays current, with its filters.
+    pub fn replace(&self, plugin: Plugin, chain: Option<PreparedChain>) -> Result<(), SwapError> {
+        self.take_over(plugin, chain, |_| Ok(()))
     }
 
-    fn replace(&self, plugin: Plugin, is_tried: bool) -> Result<(), SwapError> {
-        let mut share = self.0.share.lock();
+    /// Does the same if `check` accepts it, which is called with whether the version has the same setup as the current one.
+    fn take_over(
+        &self,
+        plugin: Plugin,
+        chain: Option<PreparedChain>,
+        check: impl FnOnce(bool) -> Result<(), SwapError>,
+    ) -> Result<(), SwapError> {
+        let mut current_chain = self.0.chain.lock();
         let mut trial = self.trial();
         let before = self.current();
-        if is_tried && !Arc::ptr_eq(&before.setup, &plugin.setup) {
-            return Err(SwapError::SetUpAnew { plugin: self.0.name.clone() });
-        }
-        if let Some((reserved, count)) = &mut *share {
-            // Instances of the previous version may exist for a while, and all of them may be made again.
-            let (each, _) = plugin.places();
-            let needed =
-                self.of_chain(*count).saturating_add(each.saturating_mul(*count)).max(reserved.count());
-            reserved.resize(needed)?;
-        }
+        let is_tried = Arc::ptr_eq(&before.setup, &plugin.setup);
+        check(is_tried)?;
+        // Instances of the previous version may exist for a while, and all of them may be made again.
+        self.0.share.fit(&plugin)?;
         tracing::info!(
             event = "plugin.swap",
             plugin = plugin.name(),
@@ -354,15 +384,13 @@ impl PluginHandle {
         // A version that is on trial itself is not one to return to.
         let previous = trial.previous.take().map_or(before, |(previous, _)| previous);
         *trial = Trial { previous: is_tried.then_some((previous, TRIAL_CALLS)), failed: None };
+        chain.into_iter().for_each(|chain| *current_chain = chain.0);
         self.0.current.send_replace(plugin);
         Ok(())
     }
 
-    /// Counts a call, and ends the trial of its version if the call decides it.
+    /// Counts a call for the trial of its version, and ends that if the call decides it.
     pub(super) fn record_call(&self, plugin: &Plugin, error: Option<&CallError>) {
-        if let Some(error) = error {
-            self.0.shared.usage.trapped(error);
-        }
         if plugin.on_trial.0.load(Ordering::Relaxed) {
             self.record_trial_call(plugin, error);
         }
@@ -406,6 +434,10 @@ impl PluginHandle {
                 self.0.current.send_replace(previous);
             }
         }
+    }
+
+    pub(super) fn share(&self) -> &Arc<ComponentShare> {
+        &self.0.share
     }
 
     pub(super) fn shared(&self) -> &Arc<PluginContext> {

@@ -171,8 +171,10 @@ impl Handler {
 
     fn update_version(&mut self) {
         if self.versions.has_changed().unwrap_or(false) {
-            self.plugin = self.versions.borrow_and_update().clone();
-            self.instance = None;
+            let plugin = self.versions.borrow_and_update().clone();
+            // Only its filters may have changed.
+            self.instance.take_if(|_| !plugin.is_same(&self.plugin));
+            self.plugin = plugin;
         }
     }
 
@@ -202,7 +204,9 @@ impl Handler {
         started: Instant,
     ) -> Result<T, CallError> {
         self.handle.shared().usage.handle.record(started.elapsed());
-        self.handle.record_call(&self.plugin, called.as_ref().err());
+        let error = called.as_ref().err();
+        error.into_iter().for_each(|error| self.handle.shared().usage.trapped(error));
+        self.handle.record_call(&self.plugin, error);
         let (answer, instance) = called?;
         let is_used_up =
             instance.calls >= self.plugin.limits().recycle_calls || instance.store.data().quota.has_grown();

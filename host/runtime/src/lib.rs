@@ -57,6 +57,7 @@ pub mod secret;
 mod services;
 mod setting;
 mod setup;
+mod share;
 mod stamp;
 mod state;
 mod swap_from;
@@ -74,7 +75,7 @@ pub use capabilities::{AddressPattern, InvalidAddressPattern, MailGrant, Mailer,
 pub use capabilities::{HttpAnswer, HttpGrant, InvalidHttpGrant, InvalidPathPattern, PathPattern};
 #[cfg(feature = "mongodb")]
 pub use capabilities::{MongodbGrants, NamespaceGrant};
-pub use chain::{Filter, FilterStatus};
+pub use chain::{Filter, FilterStatus, PreparedChain};
 pub use compiled::{ChildCompiler, Compilation, CompileLimits, compile_as_child};
 pub use component::Plugin;
 pub use digest::{ComponentDigest, InvalidDigest};

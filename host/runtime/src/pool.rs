@@ -14,6 +14,7 @@ use wasmparser::{Parser, Payload};
 use wasmtime::component::Component;
 
 use super::limits::{MAX_FILE_BYTES, MAX_INSTANCES};
+use super::setup::ComponentKind;
 
 /// Places in addition to those of the plugins at the start: for plugins that are added later, and for versions that need more places.
 const SPARE_PLACES: usize = 1000;
@@ -51,12 +52,28 @@ pub(super) struct ReservedPlaces {
 /// There are too few places.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "its instances need {needed} places for memories and tables, and {left} of the host's {all} are left. help: {}", help(*all)
+    "{} need {needed} places for memories and tables, and {left} of the host's {all} are left. help: {}", whose(filter), help(*all)
 )]
 pub struct PoolFull {
+    /// The filter whose instances need the places. None: the component itself.
+    filter: Option<String>,
     needed: usize,
     left: usize,
     all: usize,
+}
+
+impl PoolFull {
+    /// Returns the error of a plugin in whose chain this is the error of a filter.
+    pub(super) fn in_filter(self, filter: &str) -> Self {
+        Self { filter: Some(filter.to_owned()), ..self }
+    }
+}
+
+fn whose(filter: &Option<String>) -> String {
+    match filter {
+        Some(filter) => format!("the instances of the filter {filter} in all its plugins"),
+        None => "its instances".to_owned(),
+    }
 }
 
 /// Returns the remedy if this many places are too few.
@@ -68,16 +85,22 @@ fn help(all: usize) -> &'static str {
     }
 }
 
-/// Returns how many places an engine needs for these plugins: the file of each, with the number of its lanes.
-pub fn places<'a>(plugins: impl IntoIterator<Item = (&'a Path, usize)>) -> usize {
-    let needed = plugins.into_iter().map(|(path, lanes)| in_file(path).saturating_mul(instances(lanes)));
+/// Returns how many places an engine needs for these components: the file of each, what it is for, and the number of lanes of the plugin.
+pub fn places<'a>(components: impl IntoIterator<Item = (&'a Path, ComponentKind, usize)>) -> usize {
+    let needed = components
+        .into_iter()
+        .map(|(path, kind, lanes)| in_file(path).saturating_mul(instances(kind, lanes)));
     needed.fold(SPARE_PLACES, usize::saturating_add).min(MAX_PLACES)
 }
 
-/// Returns how many instances a plugin has at the same time: one that filters, and for each lane one that handles and one that repeats
-/// a failed filter.
-pub(super) fn instances(lanes: usize) -> usize {
-    1 + lanes.saturating_mul(2)
+/// Returns how many instances of a component a plugin with this many lanes has at the same time: one that filters, and for each lane one
+/// that repeats a failed filter, and one that handles unless it is a filter.
+pub(super) fn instances(kind: ComponentKind, lanes: usize) -> usize {
+    let per_lane = match kind {
+        ComponentKind::Plugin => 2,
+        ComponentKind::Filter => 1,
+    };
+    1 + lanes.saturating_mul(per_lane)
 }
 
 /// Returns the places of an instance of a component.
@@ -117,19 +140,13 @@ impl Pool {
         Some(HeldPlaces { pool: self.clone(), count })
     }
 
-    /// Reserves this many places.
-    pub(super) fn reserve(&self, count: usize) -> Result<ReservedPlaces, PoolFull> {
-        let mut reserved = ReservedPlaces { pool: self.clone(), count: 0 };
-        reserved.resize(count)?;
-        Ok(reserved)
+    /// Returns a reservation of no places.
+    pub(super) fn reserve_none(&self) -> ReservedPlaces {
+        ReservedPlaces { pool: self.clone(), count: 0 }
     }
 }
 
 impl ReservedPlaces {
-    pub(super) fn count(&self) -> usize {
-        self.count
-    }
-
     /// Changes the reservation to this many places. If there are too few, it stays unchanged.
     pub(super) fn resize(&mut self, count: usize) -> Result<(), PoolFull> {
         let Places { all, reserved, .. } = &*self.pool.0;
@@ -143,7 +160,8 @@ impl ReservedPlaces {
                 Ok(())
             }
             Err(reserved) => {
-                Err(PoolFull { needed: count, left: all.saturating_sub(others(reserved)), all: *all })
+                let left = all.saturating_sub(others(reserved));
+                Err(PoolFull { filter: None, needed: count, left, all: *all })
             }
         }
     }
@@ -165,30 +183,36 @@ impl Drop for ReservedPlaces {
 mod tests {
     use super::*;
 
+    fn reserve(pool: &Pool, count: usize) -> Result<ReservedPlaces, PoolFull> {
+        let mut reserved = pool.reserve_none();
+        reserved.resize(count)?;
+        Ok(reserved)
+    }
+
     #[test]
     fn each_plugin_reserves_its_own_places() {
         let pool = Pool::new(100);
-        let mut one = pool.reserve(60).unwrap();
-        let said = pool.reserve(41).unwrap_err().to_string();
+        let mut one = reserve(&pool, 60).unwrap();
+        let said = reserve(&pool, 41).unwrap_err().to_string();
         assert!(
             said.starts_with(
                 "its instances need 41 places for memories and tables, and 40 of the host's 100"
             ),
             "{said}"
         );
-        let other = pool.reserve(40).unwrap();
+        let other = reserve(&pool, 40).unwrap();
         assert!(one.resize(61).is_err());
-        assert_eq!(one.count(), 60);
+        assert_eq!(one.count, 60);
         drop(other);
         one.resize(100).unwrap();
         one.resize(1).unwrap();
-        pool.reserve(99).unwrap();
-        assert_eq!(pool.reserve(usize::MAX).unwrap_err().left, 99);
+        reserve(&pool, 99).unwrap();
+        assert_eq!(reserve(&pool, usize::MAX).unwrap_err().left, 99);
     }
 
     #[test]
     fn a_restart_is_advised_if_it_helps() {
-        let said = |all| Pool::new(all).reserve(all + 1).unwrap_err().to_string();
+        let said = |all| reserve(&Pool::new(all), all + 1).unwrap_err().to_string();
         assert!(said(MAX_PLACES - 1).contains("help: restart the host"), "{}", said(MAX_PLACES - 1));
         assert!(
             said(MAX_PLACES).contains("help: give plugins fewer lanes, or run some of them in another host")
@@ -232,8 +256,10 @@ mod tests {
             wat::parse_str(format!("(component (core module (memory 1) {tables}))")).unwrap(),
         )
         .unwrap();
-        assert_eq!(places([(&*path, 4)]), SPARE_PLACES + 7 * 9);
-        assert_eq!(places([(Path::new("/nowhere"), 4), (&*path, 1)]), SPARE_PLACES + 9 + 7 * 3);
-        assert_eq!(places((0..1000).map(|_| (&*path, 4))), MAX_PLACES);
+        let plugin = |path, lanes| (path, ComponentKind::Plugin, lanes);
+        assert_eq!(places([plugin(&*path, 4)]), SPARE_PLACES + 7 * 9);
+        assert_eq!(places([plugin(Path::new("/nowhere"), 4), plugin(&*path, 1)]), SPARE_PLACES + 9 + 7 * 3);
+        assert_eq!(places([(&*path, ComponentKind::Filter, 4)]), SPARE_PLACES + 7 * 5);
+        assert_eq!(places((0..1000).map(|_| plugin(&*path, 4))), MAX_PLACES);
     }
 }

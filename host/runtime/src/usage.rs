@@ -105,9 +105,8 @@ impl PluginUsage {
         let count = match error {
             CallError::TimedOut { .. } => &self.timeouts,
             CallError::OutOfMemory { .. } | CallError::OutOfHostMemory { .. } => &self.out_of_memory,
+            CallError::InFilter { error, .. } => return self.trapped(error),
             CallError::Busy { .. } => return,
-            // It is counted for the filter.
-            CallError::InFilter { .. } => return,
             CallError::Trapped { .. } | CallError::Defect { .. } => &self.trapped,
         };
         count.fetch_add(1, Relaxed);

@@ -2,12 +2,13 @@
 //!
 //! They come from the same values as `/status`, at the time of the request: nothing is counted twice.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::SystemTime;
 
 use gtm_delivery::{HostActivity, HostControl, HostStatus, PluginState, PluginStatus, Summary};
 use gtm_mongo::SourceState;
-use gtm_runtime::{FilterStatus, Histogram, SentCounts, TrapCounts};
+use gtm_runtime::{FilterStatus, Histogram, PluginMetrics, SentCounts, TrapCounts};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{
     DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, MetricEncoder, NoLabelSet,
@@ -235,18 +236,27 @@ fn reached(encoder: &mut DescriptorEncoder<'_>, plugins: &[PluginStatus]) -> fmt
 
 /// Encodes the plugins' own metrics. Their name is a label, because two plugins may use one name for different things.
 fn own(encoder: &mut DescriptorEncoder<'_>, plugins: &[PluginStatus]) -> fmt::Result {
-    let all = plugins.iter().flat_map(|plugin| {
-        plugin.metrics.counters.iter().map(move |(name, value)| (with(plugin, "name", name), *value))
+    let mut all: BTreeMap<&str, &PluginMetrics> = BTreeMap::new();
+    for plugin in plugins {
+        all.insert(&plugin.plugin, &plugin.metrics);
+        // Plugins share filters, whose names differ from those of plugins.
+        all.extend(plugin.filters.iter().map(|filter| (filter.filter.as_str(), &filter.metrics)));
+    }
+    fn named<'a>(plugin: &'a str, name: &'a str) -> Labels<'a> {
+        vec![("plugin", plugin), ("name", name)]
+    }
+    let counted = all.iter().flat_map(|(plugin, metrics)| {
+        metrics.counters.iter().map(|(name, value)| (named(plugin, name), *value))
     });
-    counters(encoder, "gtm_plugin_counted", "A counter of the plugin", all)?;
-    let all = plugins.iter().flat_map(|plugin| {
-        plugin.metrics.gauges.iter().map(move |(name, value)| (with(plugin, "name", name), *value))
+    counters(encoder, "gtm_plugin_counted", "A counter of the plugin", counted)?;
+    let values = all.iter().flat_map(|(plugin, metrics)| {
+        metrics.gauges.iter().map(|(name, value)| (named(plugin, name), *value))
     });
-    gauges(encoder, "gtm_plugin_value", "A gauge of the plugin", all)?;
-    let all = plugins.iter().flat_map(|plugin| {
-        plugin.metrics.histograms.iter().map(move |(name, values)| (with(plugin, "name", name), values))
+    gauges(encoder, "gtm_plugin_value", "A gauge of the plugin", values)?;
+    let recorded = all.iter().flat_map(|(plugin, metrics)| {
+        metrics.histograms.iter().map(|(name, values)| (named(plugin, name), values))
     });
-    histograms(encoder, "gtm_plugin_recorded", "A histogram of the plugin", all)
+    histograms(encoder, "gtm_plugin_recorded", "A histogram of the plugin", recorded)
 }
 
 type Labels<'a> = Vec<(&'a str, &'a str)>;

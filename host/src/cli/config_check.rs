@@ -10,7 +10,8 @@ use gtm_text::sanitize::{indented, line};
 use serde_json::json;
 
 use super::arguments::{ConfigCheckArguments, Format};
-use super::load::{LoadedFilters, Loader, chain_now, check_shared, reserve};
+use super::chains::ChainLoader;
+use super::load::{Loader, check_shared, reserve};
 use super::output::{print_json, print_text};
 use super::plugin_errors::PluginErrors;
 use super::{preflight, usage};
@@ -48,13 +49,15 @@ fn plugins(settings: &Settings, problems: &mut Vec<anyhow::Error>) -> Vec<String
         return Vec::new();
     };
     // Each keeps its reservations until all are checked.
-    let (mut slots, mut failed, mut filters) = (Vec::new(), Vec::new(), LoadedFilters::new());
+    let own = present.iter().map(|(name, (_, own))| (name.as_str(), own));
+    let mut chains = ChainLoader::new(loader.engine(), settings, own);
+    let (mut slots, mut failed) = (Vec::new(), Vec::new());
     for (name, (path, own)) in present {
         let loaded =
             loader.load_now(&path, &own.setup(&name, settings.limits())).map_err(anyhow::Error::from);
         let reserved = loaded.and_then(|plugin| {
             let slot = PluginHandle::new(plugin, Services::default());
-            slot.set_chain(chain_now(loader.engine(), &own, settings, &mut filters)?);
+            chains.add_chain(&slot)?;
             reserve(&slot, &own, settings)?;
             Ok(slot)
         });

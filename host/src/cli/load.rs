@@ -7,11 +7,12 @@ use std::time::Instant;
 use anyhow::Context;
 use gtm_host::config::{MailSettings, PluginSettings, Settings, file_name, nearest, secret};
 use gtm_runtime::{
-    Effect, Engine, LoadError, Mailer, MailerError, Plugin, PluginHandle, PluginSetup, Recorder, Services,
-    places,
+    ComponentKind, Effect, Engine, LoadError, Mailer, MailerError, Plugin, PluginHandle, PluginSetup,
+    Recorder, Services, places,
 };
 use gtm_store::Store;
 
+use super::chains::ChainLoader;
 use super::compile_component::compilation;
 use super::grant_prompt::log_missing_grants;
 use super::usage::{OrUsage, bail_usage, settings_error};
@@ -29,7 +30,9 @@ impl Loader {
         let present = settings.present_plugins().unwrap_or_default();
         let lanes = |own: &PluginSettings| own.policy(settings.policy()).delivery.active_lanes();
         let files = present.values().flat_map(|(path, own)| {
-            [path].into_iter().chain(&own.filters).map(move |path| (path.as_path(), lanes(own)))
+            let filters = own.filters.iter().map(|path| (path, ComponentKind::Filter));
+            let both = [(path, ComponentKind::Plugin)].into_iter().chain(filters);
+            both.map(move |(path, kind)| (path.as_path(), kind, lanes(own)))
         });
         let places = places(files);
         Ok(Self { engine: Engine::sized(&directories::cache(settings)?, compilation(), places)? })
@@ -98,9 +101,9 @@ pub(super) fn reserve(
 /// Returns the plugins of the settings by their names, with their paths.
 ///
 /// # Errors
-/// Fails if the settings name a plugin without a path, or filters that are not valid together.
+/// Fails if the settings name a plugin without a path, or a filter that no plugin has.
 pub(super) fn present(settings: &Settings) -> anyhow::Result<BTreeMap<String, (PathBuf, PluginSettings)>> {
-    let present = settings.present_filters().and_then(|_| settings.present_plugins());
+    let present = settings.check_filters().and_then(|()| settings.present_plugins());
     present.map_err(|error| settings_error(error.into()))
 }
 
@@ -147,33 +150,6 @@ pub(super) async fn load(
     Ok(plugins)
 }
 
-/// Filters that were loaded, by name.
-pub(super) type LoadedFilters = BTreeMap<String, PluginHandle>;
-
-/// Returns the filters of a plugin, in their order. Those that are not in `filters` are loaded, and added to it. It may take seconds.
-pub(super) fn chain_now(
-    engine: &Engine,
-    own: &PluginSettings,
-    settings: &Settings,
-    filters: &mut LoadedFilters,
-) -> anyhow::Result<Vec<PluginHandle>> {
-    let mut chain = Vec::new();
-    for path in &own.filters {
-        let name = file_name(path);
-        let filter = match filters.get(&name) {
-            Some(filter) => filter.clone(),
-            None => {
-                let loaded = Plugin::load(engine, path, &settings.filter_setup(&name));
-                let loaded = loaded.with_context(|| format!("the filter {name} cannot be loaded"))?;
-                PluginHandle::new(loaded, Services::default())
-            }
-        };
-        chain.push(filter.clone());
-        filters.insert(name, filter);
-    }
-    Ok(chain)
-}
-
 /// Loads each plugin for a replay of files: with mail if it is granted, and without a cluster.
 pub(super) async fn load_for_files(
     settings: &Settings,
@@ -183,15 +159,13 @@ pub(super) async fn load_for_files(
     let plugins = load(&loader, settings).await?;
     let services = services(settings).await?;
     plugins.iter().for_each(|(plugin, _)| log_missing_grants(plugin, &services, "ends the replay"));
-    let settings = settings.clone();
+    let plugins: Vec<_> =
+        plugins.into_iter().map(|(plugin, own)| (PluginHandle::new(plugin, services.clone()), own)).collect();
+    let own = plugins.iter().map(|(plugin, own)| (plugin.name(), own));
+    let mut chains = ChainLoader::new(&loader.engine, settings, own);
     let with_chains = move || {
-        let mut filters = LoadedFilters::new();
-        let with_chain = |(plugin, own)| {
-            let handle = PluginHandle::new(plugin, services.clone());
-            handle.set_chain(chain_now(loader.engine(), &own, &settings, &mut filters)?);
-            Ok((handle, own))
-        };
-        plugins.into_iter().map(with_chain).collect()
+        plugins.iter().try_for_each(|(plugin, _)| chains.add_chain(plugin))?;
+        Ok(plugins)
     };
     tokio::task::spawn_blocking(with_chains).await.context(DEFECT)?
 }

@@ -1,6 +1,7 @@
 //! The command line: its arguments, and a module per command.
 
 mod arguments;
+mod chains;
 mod check;
 mod checkpoints;
 mod compile;

@@ -21,8 +21,9 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::arguments::{Format, TryArguments};
+use super::chains::ChainLoader;
 use super::compile_component::compilation;
-use super::load::{LoadedFilters, chain_now, load_either, setup_as_filter};
+use super::load::{load_either, setup_as_filter};
 use super::output::{print, print_text};
 use super::server::cluster;
 use super::usage::{OrUsage, bail_usage};
@@ -98,13 +99,10 @@ impl Tried {
             setup.grants = Grants::everything();
         }
         let path = arguments.plugin.path.clone();
-        let of_chain = settings.clone();
-        let load = move || {
-            let as_filter = setup_as_filter(&of_chain, &path, &setup);
-            let plugin = load_either(&engine, &path, &setup, &as_filter)?;
-            anyhow::Ok((plugin, chain_now(&engine, &own, &of_chain, &mut LoadedFilters::new())?))
-        };
-        let (plugin, chain) = tokio::task::spawn_blocking(load).await??;
+        let mut chains = ChainLoader::new(&engine, settings, [(name.as_str(), &own)]);
+        let as_filter = setup_as_filter(settings, &path, &setup);
+        let load = move || load_either(&engine, &path, &setup, &as_filter);
+        let plugin = tokio::task::spawn_blocking(load).await??;
         let effects: Arc<Mutex<Vec<_>>> = Arc::default();
         let taken = Arc::clone(&effects);
         let take = move |effect| taken.lock().unwrap_or_else(PoisonError::into_inner).push(effect);
@@ -113,7 +111,8 @@ impl Tried {
         let store = Some((Store::in_memory().await?, settings.name().into()));
         let services = Services { client, store, recorder: Some(recorder), ..Services::default() };
         let handle = PluginHandle::new(plugin, services);
-        handle.set_chain(chain);
+        let tried = handle.clone();
+        tokio::task::spawn_blocking(move || chains.add_chain(&tried)).await??;
         Ok(Self { handler: Handler::new(&handle), handle, effects })
     }
 

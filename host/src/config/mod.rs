@@ -4,6 +4,7 @@
 //! [`Settings::layered`] puts their values over those of the file.
 
 mod definition;
+mod filters;
 mod hint;
 mod layers;
 mod mistakes;
@@ -12,13 +13,14 @@ mod reference;
 mod secret;
 mod store;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use definition::{Kind, SETTINGS, Setting};
+pub use filters::{ChainFile, FilterSettings, chains};
 use gtm_delivery::{BreakerPolicy, DeliveryPolicy, DeliverySettings, RetryPolicy};
-use gtm_runtime::{Grant, Limits, PluginSetup};
+use gtm_runtime::{Grant, Limits};
 use gtm_source::{HistoryLost, Restart, SourceKind, StartAt};
 use gtm_store::lease::parse_ttl;
 use gtm_store::{ExposedFile, ListDocument, StoreKind};
@@ -26,7 +28,7 @@ pub use gtm_text::units::{parse_size, parse_time, parse_time_above_zero};
 pub use hint::nearest;
 pub use layers::{GivenValue, HIDDEN, OldName, Origin, Origins, in_one_line, old_variables, quoted_key};
 pub use mistakes::Mistake;
-pub use plugins::{ConfigTexts, ConfigValue, FilterSettings, LimitSettings, PluginSettings};
+pub use plugins::{ConfigTexts, ConfigValue, LimitSettings, PluginSettings};
 pub use reference::{reference, schema};
 pub use secret::{SecretText, secret};
 use serde::{Deserialize, Deserializer, de};
@@ -393,44 +395,13 @@ impl Settings {
         Ok(present)
     }
 
-    /// Returns the files of the filters of all plugins.
-    fn filter_paths(&self) -> impl Iterator<Item = &PathBuf> {
-        self.plugins.values().chain([&self.every_plugin]).flat_map(|plugin| &plugin.filters)
-    }
-
-    /// Returns whether a plugin has a filter of this name.
-    pub fn has_filter(&self, name: &str) -> bool {
-        self.filter_paths().any(|path| file_name(path) == name)
-    }
-
-    /// Returns the filters of all plugins that exist now, by name, with their files.
-    ///
-    /// # Errors
-    /// The plugins cannot be listed, a filter has the name of another filter or of a plugin, or no plugin has a filter that has settings.
-    pub fn present_filters(&self) -> Result<BTreeMap<String, PathBuf>, ConfigError> {
-        let plugins = self.present_plugins()?;
-        let mut present: BTreeMap<String, PathBuf> = BTreeMap::new();
-        for path in plugins.values().flat_map(|(_, plugin)| &plugin.filters) {
-            let name = file_name(path);
-            if plugins.contains_key(&name) {
-                return Err(ConfigError::FilterAndPlugin { name });
-            }
-            match present.get(&name).filter(|other| !is_same_file(other, path)) {
-                Some(other) => {
-                    return Err(ConfigError::SameFilter { name, one: other.clone(), other: path.clone() });
-                }
-                None => drop(present.insert(name, path.clone())),
-            }
-        }
-        match self.filters.keys().find(|name| !self.has_filter(name)) {
-            Some(name) => Err(ConfigError::UnusedFilter { name: name.clone() }),
-            None => Ok(present),
-        }
-    }
-
-    /// Returns the setup of the filter with this name.
-    pub fn filter_setup(&self, name: &str) -> PluginSetup {
-        self.filters.get(name).cloned().unwrap_or_default().setup(name, self.limits())
+    /// Returns the files of all plugins and filters, as far as they can be listed.
+    pub fn component_files(&self) -> BTreeSet<PathBuf> {
+        let in_directory = self.plugin_dir.iter().filter_map(|directory| std::fs::read_dir(directory).ok());
+        let in_directory = in_directory.flatten().filter_map(|entry| Some(entry.ok()?.path()));
+        let in_directory = in_directory.filter(|path| dir_plugin(path).is_some());
+        let with_path = self.plugins.values().filter_map(|plugin| plugin.path.clone());
+        in_directory.chain(with_path).chain(self.filter_paths().cloned()).collect()
     }
 
     /// Returns the names that the settings have for the plugin in this file: those whose path leads to the same file, or else the name

@@ -50,37 +50,13 @@ pub struct PluginSettings {
     pub shared_config: BTreeSet<String>,
 }
 
-/// The settings of a filter, by its name: that of its file. All plugins with the filter share them, because they share the filter.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct FilterSettings {
-    /// What it may use.
-    pub limits: LimitSettings,
-    /// What it reads as its configuration.
-    pub config: BTreeMap<String, ConfigValue>,
-}
-
-impl FilterSettings {
-    /// Returns the setup of the filter with this name. `limits` are those of all plugins.
-    pub fn setup(&self, name: &str, limits: Limits) -> PluginSetup {
-        PluginSetup {
-            kind: ComponentKind::Filter,
-            config: secrets(&self.config),
-            ..PluginSetup::new(name, self.limits.over(limits))
-        }
-    }
-
-    /// Resolves paths against this directory.
-    pub(super) fn resolve(&mut self, directory: &Path) {
-        secrets_of(&mut self.config).for_each(|secret| secret.resolve(directory));
-    }
-}
-
-fn secrets(config: &BTreeMap<String, ConfigValue>) -> BTreeMap<String, Secret> {
+/// Returns the values of a config.
+pub(super) fn secrets(config: &BTreeMap<String, ConfigValue>) -> BTreeMap<String, Secret> {
     config.iter().map(|(key, value)| (key.clone(), value.secret())).collect()
 }
 
-fn secrets_of(config: &mut BTreeMap<String, ConfigValue>) -> impl Iterator<Item = &mut Secret> {
+/// Returns the values of a config that may be secrets.
+pub(super) fn secrets_of(config: &mut BTreeMap<String, ConfigValue>) -> impl Iterator<Item = &mut Secret> {
     config.values_mut().filter_map(|value| match value {
         ConfigValue::Secret(secret) => Some(secret),
         _ => None,

@@ -32,7 +32,7 @@ export async function build(entry, output) {
   const file = resolve(entry);
   if (!existsSync(file)) throw new BuildError(`there is no file ${entry}`);
   const exported = await exportsOf(file);
-  // Without a handler, it is a filter for other plugins.
+  // A component that only filters ops runs before the filter of a plugin.
   if (!["handle", "handleBatch", "filter"].some((name) => exported.includes(name))) {
     throw new BuildError(`${entry} does not export handle: write \`export function handle(op) { … }\``);
   }

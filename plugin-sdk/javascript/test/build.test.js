@@ -65,7 +65,9 @@ test("what leads from the bundle to the author's files is small", () => {
 
 test("what is wrong is said", () => {
   const says = (text, wanted) => assert.match(built(text).said ?? "it was built", wanted);
-  says("export const filter = () => true;", /plugin\.js does not export handle: write/);
+  says("export const settings = {};", /plugin\.js does not export handle: write/);
+  // A filter alone is a component for the filters of plugins.
+  says("export const filter = () => true;", /^it was built$/);
   says("export function handle(op) { const x = ; }", /Unexpected ";"/);
   says('import "node:fs"; export function handle() {}', /there is no node:fs/);
   says('import "no-such-package"; export function handle() {}', /npm install no-such-package/);

@@ -93,9 +93,9 @@ def _import(module: Path, read: list[str]) -> None:
         importlib.import_module(module.stem)
     except Exception as error:
         raise BuildError(f"{module} cannot be imported: {type(error).__name__}: {error}") from error
-    # Without a handler, it is a filter for other plugins.
+    # A component that only filters ops runs before the filter of a plugin.
     if registry.handler is None and registry.batch_handler is None and registry.filter is None:
-        raise BuildError(f"{module} has no function with @handler or @batch_handler")
+        raise BuildError(f"{module} has no function with @handler, @batch_handler or @filter")
 
 
 def _is_read(event: str, arguments: Any) -> bool:

@@ -1,6 +1,6 @@
 //! Calls the functions that a component exports, by the contract that it was built against.
 
-use std::sync::Arc;
+use std::borrow::Borrow;
 
 use gtm_oplog::{Op, OperationType};
 use wasmtime::Store;
@@ -144,7 +144,7 @@ impl Exports {
     pub(crate) async fn filter_batch(
         &self,
         store: &mut Store<InstanceState>,
-        ops: &[Arc<Op>],
+        ops: &[impl Borrow<Op>],
         ids: &[String],
     ) -> wasmtime::Result<Vec<bool>> {
         match self {

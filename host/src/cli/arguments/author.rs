@@ -118,8 +118,8 @@ impl TryArguments {
         let mut settings = self.common.settings_with(|given| self.cache.add_to(given))?;
         self.plugin.check_name(&settings)?;
         let name = self.name(&settings);
-        let plugin = settings.plugins.entry(name.clone()).or_insert_with(PluginSettings::default);
-        plugin.filters.extend(self.filters.iter().map(|filter| filter.path.clone()));
+        settings.plugins.entry(name.clone()).or_insert_with(PluginSettings::default);
+        self.filters.iter().try_for_each(|filter| filter.apply_to_one(&name, &mut settings))?;
         self.values.iter().try_for_each(|value| value.apply_to_one(&name, &mut settings))?;
         let plugin = settings.plugins.entry(name).or_insert_with(PluginSettings::default);
         self.grants.iter().for_each(|grant| plugin.grants.add(grant.grant.clone()));

@@ -174,7 +174,7 @@ fn is_path(whole: &str, name: &str, path: &str) -> bool {
 #[derive(Clone, Debug)]
 pub(super) struct PluginFilter {
     plugin: Option<String>,
-    pub(super) path: PathBuf,
+    path: PathBuf,
 }
 
 impl FromStr for PluginFilter {
@@ -289,6 +289,12 @@ impl PluginFilter {
         let Self { plugin, path } = self;
         let what = || format!("{option} {}:…", plugin.as_deref().unwrap_or_default());
         change(settings, plugin.as_deref(), what, |plugin| plugin.filters.push(path.clone()))
+    }
+
+    /// Does the same, if a filter without a name is that of the plugin `name`.
+    pub(super) fn apply_to_one(&self, name: &str, settings: &mut Settings) -> anyhow::Result<()> {
+        let plugin = Some(self.plugin.clone().unwrap_or_else(|| name.to_owned()));
+        Self { plugin, ..self.clone() }.apply_to(settings, "--filter")
     }
 }
 

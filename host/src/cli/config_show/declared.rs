@@ -1,9 +1,9 @@
 //! The values of the configs of plugins and filters that may be shown.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use gtm_host::config::{Settings, quoted_key};
+use gtm_host::config::{ChainFile, Settings, chains, quoted_key};
 use gtm_runtime::{DeclaredSetting, Engine, LoadError, Plugin, PluginSetup};
 
 use crate::cli::compile_component::compilation;
@@ -46,12 +46,15 @@ pub(super) fn public_values(settings: &Settings) -> BTreeSet<String> {
 }
 
 fn configured(settings: &Settings) -> Vec<Configured> {
-    let plugins = settings.present_plugins().unwrap_or_default().into_iter().map(|(name, (path, own))| {
+    let present = settings.present_plugins().unwrap_or_default();
+    let chains = chains(present.iter().map(|(name, (_, own))| (name.as_str(), own)));
+    let plugins = present.into_iter().map(|(name, (path, own))| {
         let setup = PluginSetup { sha256: own.sha256, ..PluginSetup::new(&name, settings.limits()) };
         let place = format!("plugins.{}", quoted_key(&name));
         Configured { place, path, setup, keys: own.config.into_keys().collect() }
     });
-    let filters = settings.present_filters().unwrap_or_default().into_iter().map(|(name, path)| {
+    let files = chains.into_values().flatten().flatten().map(|ChainFile { name, path }| (name, path));
+    let filters = files.collect::<BTreeMap<_, _>>().into_iter().map(|(name, path)| {
         let mut setup = settings.filter_setup(&name);
         let keys = std::mem::take(&mut setup.config).into_keys().collect();
         Configured { place: format!("filters.{}", quoted_key(&name)), path, setup, keys }

@@ -7,13 +7,14 @@ use std::time::SystemTime;
 
 use anyhow::bail;
 use gtm_host::config::{PluginSettings, Settings};
-use gtm_runtime::{Actor, Failure, Handler, PluginHandle, Services};
+use gtm_runtime::{Actor, Failure, Filter, Handler, PluginHandle, Services};
 use gtm_store::{DeadLetter, DeadLetterKind, Store};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::Letters;
 use crate::cli::arguments::{Format, RetryArguments};
+use crate::cli::chains::ChainLoader;
 use crate::cli::known_names;
 use crate::cli::load::{Loader, check_mail, present, services, with_store};
 use crate::cli::output::{print_json, print_text};
@@ -37,11 +38,11 @@ pub(super) async fn run(
     check_mail(settings)?;
     let mut letters = Letters::chosen(store, settings, &arguments.which, plugin)?;
     let mut handlers = Handlers::new(settings, store, plugin).await?;
-    let (mut handled, mut failed, mut left) = (0_u64, 0_u64, 0_u64);
+    let (mut handled, mut unwanted, mut failed, mut left) = (0_u64, 0_u64, 0_u64, 0_u64);
     while !shutdown.is_cancelled()
         && let Some(letter) = letters.next().await?
     {
-        let Some(handler) = handlers.of(&letter.plugin).await? else {
+        let Some(instances) = handlers.of(&letter.plugin).await? else {
             tracing::warn!(
                 event = "dead_letter.skip",
                 plugin = letter.plugin,
@@ -59,14 +60,25 @@ pub(super) async fn run(
         let record = |became: &str| {
             Actor::Command.did("retry dead letter", &plugin, Some(&format!("{id}, {became}")));
         };
-        let attempted = attempt(handler, letter).await;
+        let attempted = attempt(instances, letter).await;
         match attempted.inspect_err(|_| record("which stays as it is"))? {
-            Ok(id) => {
+            RetryOutcome::Handled => {
                 record("which is handled");
                 store.drop_dead_letter(&id).await?;
                 handled += 1;
             }
-            Err(letter) => {
+            RetryOutcome::Unwanted => {
+                record("which the plugin does not want any more");
+                tracing::info!(
+                    event = "dead_letter.unwanted",
+                    plugin,
+                    dead_letter = id,
+                    "a filter refuses the op now; the dead letter is removed"
+                );
+                store.drop_dead_letter(&id).await?;
+                unwanted += 1;
+            }
+            RetryOutcome::Failed(letter) => {
                 record("which failed again");
                 tracing::warn!(
                     event = "dead_letter.retry_failed",
@@ -81,7 +93,7 @@ pub(super) async fn run(
         }
     }
     left += letters.unreadable;
-    if handled + failed + left == 0 {
+    if handled + unwanted + failed + left == 0 {
         // If --file has a file, the settings contain the name in --plugin, even if no plugin has that name.
         match plugin.filter(|_| arguments.is_file_typed) {
             Some(plugin) => known_names::check_dead_letters(store, settings, plugin).await?,
@@ -89,25 +101,50 @@ pub(super) async fn run(
         }
     }
     match arguments.place.output {
-        Format::Text => print_text(&format!("{handled} handled, {failed} failed again, {left} left"))?,
-        Format::Json => print_json(&json!({ "handled": handled, "failed": failed, "left": left }))?,
+        Format::Text => {
+            let refused =
+                if unwanted > 0 { format!("{unwanted} not wanted any more, ") } else { String::new() };
+            print_text(&format!("{handled} handled, {refused}{failed} failed again, {left} left"))?
+        }
+        Format::Json => {
+            print_json(&json!({ "handled": handled, "unwanted": unwanted, "failed": failed, "left": left }))?
+        }
     };
     Ok(if failed + left == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The handlers of plugins. Each is loaded for the first letter of its plugin.
+/// The result of a retry.
+enum RetryOutcome {
+    Handled,
+    /// A filter refuses the op.
+    Unwanted,
+    /// It failed again. The letter has the new error.
+    Failed(Box<DeadLetter>),
+}
+
+/// The instances of a plugin.
+struct RetryInstances {
+    filter: Filter,
+    handler: Handler,
+}
+
+/// The instances of plugins. Each plugin is loaded for its first letter, with its filters.
 struct Handlers<'a> {
     settings: &'a Settings,
     present: BTreeMap<String, (PathBuf, PluginSettings)>,
     loader: Loader,
+    chains: ChainLoader,
     services: Services,
-    loaded: HashMap<String, Handler>,
+    loaded: HashMap<String, RetryInstances>,
 }
 
 impl<'a> Handlers<'a> {
     /// Returns the handlers of this plugin, or of all plugins.
     async fn new(settings: &'a Settings, store: &Store, plugin: Option<&str>) -> anyhow::Result<Self> {
         let mut present = present(settings)?;
+        let loader = Loader::new(settings)?;
+        let own = present.iter().map(|(name, (_, own))| (name.as_str(), own));
+        let chains = ChainLoader::new(loader.engine(), settings, own);
         if let Some(plugin) = plugin {
             let there = present.keys().cloned().collect::<Vec<_>>().join(", ");
             present.retain(|name, _| name == plugin);
@@ -124,33 +161,40 @@ impl<'a> Handlers<'a> {
             false => None,
         };
         let services = Services { client, ..with_store(services(settings).await?, settings, store) };
-        Ok(Self { settings, present, loader: Loader::new(settings)?, services, loaded: HashMap::new() })
+        Ok(Self { settings, present, loader, chains, services, loaded: HashMap::new() })
     }
 
-    /// Returns the handler of a plugin. None: its file is not known.
-    async fn of(&mut self, plugin: &str) -> anyhow::Result<Option<&mut Handler>> {
+    /// Returns the instances of a plugin. None: its file is not known.
+    async fn of(&mut self, plugin: &str) -> anyhow::Result<Option<&mut RetryInstances>> {
         if !self.loaded.contains_key(plugin)
             && let Some((path, own)) = self.present.get(plugin)
         {
             let loaded = self.loader.load(path, &own.setup(plugin, self.settings.limits())).await?;
-            let handler = Handler::new(&PluginHandle::new(loaded, self.services.clone()));
-            self.loaded.insert(plugin.to_owned(), handler);
+            let handle = PluginHandle::new(loaded, self.services.clone());
+            self.chains.add_chain(&handle)?;
+            let instances = RetryInstances { filter: Filter::new(&handle), handler: Handler::new(&handle) };
+            self.loaded.insert(plugin.to_owned(), instances);
         }
         Ok(self.loaded.get_mut(plugin))
     }
 }
 
-/// Tries to handle a letter. Returns its id if that succeeds, and otherwise the letter with the new error.
+/// Tries to handle a letter, as a lane handles an op whose filter failed: the filters are asked first.
 ///
 /// # Errors
 /// Fails if the plugin can handle no letter, for example without a grant. The letter stays unchanged.
 async fn attempt(
-    handler: &mut Handler,
+    RetryInstances { filter, handler }: &mut RetryInstances,
     letter: DeadLetter,
-) -> anyhow::Result<Result<String, Box<DeadLetter>>> {
+) -> anyhow::Result<RetryOutcome> {
     let attempts = letter.attempts.saturating_add(1);
-    let (kind, error) = match handler.call(&letter.op, attempts).await {
-        Ok(Ok(())) => return Ok(Ok(letter.id)),
+    let handled = match filter.call(&letter.op, attempts).await {
+        Ok(true) => handler.call(&letter.op, attempts).await,
+        Ok(false) => return Ok(RetryOutcome::Unwanted),
+        Err(error) => Err(error),
+    };
+    let (kind, error) = match handled {
+        Ok(Ok(())) => return Ok(RetryOutcome::Handled),
         Ok(Err(Failure::Reject { reason })) => (DeadLetterKind::Rejected, reason),
         Ok(Err(Failure::Retry { reason, .. })) => (DeadLetterKind::Failed, reason),
         Err(error) => (DeadLetterKind::Failed, error.to_string()),
@@ -161,5 +205,6 @@ async fn attempt(
         bail!("the plugin {} can handle nothing, and the letters stay: {}", letter.plugin, obstacle.reason);
     }
     let (version, time) = (handler.plugin().version().to_owned(), SystemTime::now());
-    Ok(Err(Box::new(DeadLetter { kind, error, attempts, version, time, ..letter })))
+    let letter = DeadLetter { kind, error, attempts, version, time, ..letter };
+    Ok(RetryOutcome::Failed(Box::new(letter)))
 }

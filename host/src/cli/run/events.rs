@@ -4,7 +4,6 @@ use gtm_host::config::{SETTINGS, Settings};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::ActiveHost;
-use super::reload::FileSignatures;
 use super::watch::FileWatch;
 
 /// Something that requires a reload.
@@ -33,8 +32,7 @@ impl<'a> HostEvents<'a> {
 
     /// Watches the files of the plugins and filters of this host, including those that could not be loaded.
     pub(super) fn watch(&mut self, host: &ActiveHost) {
-        let files = FileSignatures::at(&host.settings);
-        self.watch.watch(files.paths(), host.settings.plugin_dir.as_deref());
+        self.watch.watch(host.files().paths(), host.settings.plugin_dir.as_deref());
     }
 
     /// Waits for the next event. The future may be dropped at any time.

@@ -1,72 +1,109 @@
-//! The filters of the plugins of a running host. Each is loaded once, for all plugins that have it.
+//! The filters of the plugins of a running host. A filter is its file: it is loaded once for all plugins that have it, and follows the file
+//! and its settings as long as a plugin has it.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::Context;
-use gtm_host::config::{PluginSettings, Settings, file_name};
+use anyhow::{Context, anyhow};
+use gtm_host::config::{ChainFile, Settings};
+use gtm_host::remedy::WithRemedy;
 use gtm_runtime::{Actor, PluginHandle, Services};
 
-use super::hosted::HostedComponent;
-use super::watch::signature;
+use super::hosted::{HostedComponent, LoadAttempt};
+use crate::cli::chains::unloaded;
 use crate::cli::load::Loader;
 
-/// The filters of a host, by their names.
+/// The filters of a host, by their files.
 #[derive(Default)]
-pub(super) struct FilterSet(BTreeMap<String, HostedComponent>);
+pub(super) struct FilterSet {
+    all: BTreeMap<PathBuf, HostedComponent>,
+    /// Those that could not be loaded, and why. They are loaded again when something has changed.
+    refused: BTreeMap<PathBuf, (LoadAttempt, String)>,
+}
 
 impl FilterSet {
-    /// Returns the filters of a plugin, in their order. Those that are new are loaded.
+    /// Returns these filters, in their order. Those that are new are loaded.
     ///
     /// # Errors
     /// Fails if a filter cannot be loaded: its plugin must not get what the filter would refuse.
     pub(super) async fn of(
         &mut self,
-        plugin: &PluginSettings,
+        chain: Vec<ChainFile>,
         loader: &Loader,
         settings: &Settings,
     ) -> anyhow::Result<Vec<PluginHandle>> {
         let mut filters = Vec::new();
-        for path in &plugin.filters {
-            let name = file_name(path);
-            if let Some(hosted) = self.0.get(&name) {
-                filters.push(hosted.handle.clone());
-                continue;
-            }
-            let (seen, setup) = (signature(path), settings.filter_setup(&name));
-            let loaded = loader.load(path, &setup).await;
-            let loaded = loaded.with_context(|| format!("the filter {name} cannot be loaded"))?;
-            let handle = PluginHandle::new(loaded, Services::default());
-            filters.push(handle.clone());
-            self.0.insert(name, HostedComponent { handle, path: path.clone(), seen, setup });
+        for ChainFile { name, path } in chain {
+            filters.push(self.get(&name, path, loader, settings).await.with_context(|| unloaded(&name))?);
         }
         Ok(filters)
     }
 
-    /// Swaps the filters whose files have changed, updates those whose settings have, and removes those that no plugin has any more.
-    pub(super) async fn reconcile(
+    async fn get(
         &mut self,
-        present: &BTreeMap<String, PathBuf>,
-        settings: &Settings,
+        name: &str,
+        path: PathBuf,
         loader: &Loader,
-        actor: Actor,
-    ) {
-        self.0.retain(|name, _| present.contains_key(name));
-        for (name, hosted) in &mut self.0 {
-            let Some(path) = present.get(name) else { continue };
-            let setup = settings.filter_setup(name);
-            if hosted.is_set_up(path, &setup) {
-                hosted.swap_changed_file(actor).await;
-            } else {
-                hosted.update(path, setup, loader, actor, |_| {}).await;
+        settings: &Settings,
+    ) -> anyhow::Result<PluginHandle> {
+        if let Some(hosted) = self.all.get(&path) {
+            return Ok(hosted.handle.clone());
+        }
+        let attempt = LoadAttempt::now(&path, settings.filter_setup(name));
+        if let Some((before, reason)) = self.refused.get(&path)
+            && *before == attempt
+        {
+            return Err(anyhow!("{reason}"));
+        }
+        match loader.load(&path, &attempt.setup).await {
+            Ok(loaded) => {
+                self.refused.remove(&path);
+                let handle = PluginHandle::new(loaded, Services::default());
+                self.all.insert(path, HostedComponent::new(handle.clone(), attempt));
+                Ok(handle)
+            }
+            Err(error) => {
+                let reason = WithRemedy(error.as_ref()).to_string();
+                self.refused.insert(path, (attempt, reason));
+                Err(error)
             }
         }
     }
 
-    /// Swaps the filters whose files have changed.
-    pub(super) async fn swap_changed_files(&mut self, actor: Actor) {
-        for hosted in self.0.values_mut() {
-            hosted.swap_changed_file(actor).await;
+    /// Swaps the filters whose files have changed, and updates those whose settings have. Returns the ones that run another version now.
+    pub(super) async fn follow(
+        &mut self,
+        settings: &Settings,
+        loader: &Loader,
+        actor: Actor,
+    ) -> Vec<PluginHandle> {
+        let mut changed = Vec::new();
+        for (path, hosted) in &mut self.all {
+            let setup = settings.filter_setup(hosted.handle.name());
+            let is_another = match hosted.is_set_up(path, &setup) {
+                true => hosted.swap_changed_file(actor).await,
+                false => hosted.update(path, setup, None, loader, actor, |_| {}).await.is_some(),
+            };
+            if is_another {
+                changed.push(hosted.handle.clone());
+            }
         }
+        changed
+    }
+
+    /// Removes the filters that no plugin has any more.
+    pub(super) fn retain(&mut self, is_used: impl Fn(&PluginHandle) -> bool) {
+        self.all.retain(|_, hosted| is_used(&hosted.handle));
+    }
+
+    /// Has filters that could not be loaded be tried again, even if nothing has changed that the host can see.
+    pub(super) fn forget_refused(&mut self) {
+        self.refused.clear();
+        self.all.values_mut().for_each(HostedComponent::forget_refused);
+    }
+
+    /// Returns the files of the filters in use.
+    pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.all.keys().map(PathBuf::as_path)
     }
 }

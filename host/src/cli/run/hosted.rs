@@ -5,11 +5,27 @@ use std::time::Instant;
 
 use anyhow::Context;
 use gtm_host::remedy::WithRemedy;
-use gtm_runtime::{Actor, Plugin, PluginHandle, PluginSetup};
+use gtm_runtime::{Actor, Plugin, PluginHandle, PluginSetup, PreparedChain};
 
 use super::watch::{FileSignature, signature};
 use crate::cli::DEFECT;
 use crate::cli::load::Loader;
+
+/// An attempt to load a component. It need not be repeated until something of it differs.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct LoadAttempt {
+    pub(super) path: PathBuf,
+    /// The signature of the file before it was read.
+    seen: FileSignature,
+    pub(super) setup: PluginSetup,
+}
+
+impl LoadAttempt {
+    /// Describes an attempt that begins now.
+    pub(super) fn now(path: &Path, setup: PluginSetup) -> Self {
+        Self { path: path.to_owned(), seen: signature(path), setup }
+    }
+}
 
 /// A component that the host runs.
 #[derive(Clone)]
@@ -17,11 +33,23 @@ pub(super) struct HostedComponent {
     pub(super) handle: PluginHandle,
     pub(super) path: PathBuf,
     /// The signature of the file when it was last loaded or refused.
-    pub(super) seen: FileSignature,
+    seen: FileSignature,
     pub(super) setup: PluginSetup,
+    /// The last update that was refused, if none succeeded since.
+    refused: Option<LoadAttempt>,
 }
 
 impl HostedComponent {
+    /// Makes the component that this attempt loaded.
+    pub(super) fn new(handle: PluginHandle, LoadAttempt { path, seen, setup }: LoadAttempt) -> Self {
+        Self { handle, path, seen, setup, refused: None }
+    }
+
+    /// Has an update that was refused be tried again, even if nothing has changed that the host can see.
+    pub(super) fn forget_refused(&mut self) {
+        self.refused = None;
+    }
+
     pub(super) fn is_set_up(&self, path: &Path, setup: &PluginSetup) -> bool {
         self.path == path && self.setup == *setup
     }
@@ -79,50 +107,55 @@ impl HostedComponent {
         false
     }
 
-    /// Updates the component to this file and setup. `check` is called with the version that takes over. Returns whether that is another
-    /// version. None: it was refused, and the current version continues.
+    /// Updates the component to this file and setup, and to these filters before its own. `check` is called with the version that takes over.
+    /// Returns whether that is another version. None: it was refused, and the current version continues as it is.
     pub(super) async fn update(
         &mut self,
         path: &Path,
         setup: PluginSetup,
+        chain: Option<PreparedChain>,
         loader: &Loader,
         actor: Actor,
         check: impl FnOnce(&Plugin),
     ) -> Option<bool> {
         if self.is_set_up(path, &setup) {
+            chain.into_iter().for_each(|chain| self.handle.set_chain(chain));
             return Some(false);
         }
-        let seen = signature(path);
-        let is_set_up = self.setup == setup;
-        let loaded = match is_set_up {
-            // Only the file changed.
-            true => successor(&self.handle, path).await,
-            false => loader.load(path, &setup).await,
-        };
-        let plugin = match loaded {
-            Ok(plugin) => plugin,
-            Err(error) => {
-                self.refuse(actor, &WithRemedy(error.as_ref()).to_string());
-                return None;
-            }
-        };
-        let is_another = self.handle.current().digest() != plugin.digest();
-        let version = plugin.version().to_owned();
-        check(&plugin);
-        let taken = if is_set_up { self.handle.swap(plugin) } else { self.handle.set_up(plugin) };
-        if let Err(error) = taken {
-            self.refuse(actor, &WithRemedy(&error).to_string());
+        let attempt = LoadAttempt::now(path, setup);
+        if self.refused.as_ref() == Some(&attempt) {
             return None;
         }
-        if is_another {
-            actor.did("swap", self.handle.name(), Some(&version));
+        let loaded = match self.setup == attempt.setup {
+            // Only the file changed.
+            true => successor(&self.handle, path).await,
+            false => loader.load(path, &attempt.setup).await,
+        };
+        let updated = loaded.and_then(|plugin| {
+            let is_another = self.handle.current().digest() != plugin.digest();
+            let version = plugin.version().to_owned();
+            check(&plugin);
+            self.handle.replace(plugin, chain)?;
+            Ok((is_another, version))
+        });
+        match updated {
+            Ok((is_another, version)) => {
+                if is_another {
+                    actor.did("swap", self.handle.name(), Some(&version));
+                }
+                *self = Self::new(self.handle.clone(), attempt);
+                Some(is_another)
+            }
+            Err(error) => {
+                self.refuse(actor, &WithRemedy(error.as_ref()).to_string());
+                self.refused = Some(attempt);
+                None
+            }
         }
-        (self.path, self.seen, self.setup) = (path.to_owned(), seen, setup);
-        Some(is_another)
     }
 
     /// Reports that the current version continues.
-    pub(super) fn refuse(&self, actor: Actor, reason: &str) {
+    fn refuse(&self, actor: Actor, reason: &str) {
         let (name, current) = (self.handle.name(), self.handle.current());
         actor.was_refused("swap", name, None, &reason);
         tracing::error!(

@@ -4,16 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use gtm_delivery::{DeliveryPolicy, ReachedPosition};
-use gtm_host::config::{PluginSettings, Settings};
+use gtm_host::config::{ChainFile, ConfigError, PluginSettings, Settings, chains};
 use gtm_host::remedy::WithRemedy;
-use gtm_runtime::{Actor, Grants, Plugin, PluginHandle, Services, SwapFrom};
+use gtm_runtime::{Actor, Grants, Plugin, PluginHandle, PreparedChain, Services, SwapFrom};
 use gtm_source::Restart;
 
 use super::filter_set::FilterSet;
-use super::hosted::HostedComponent;
-use super::watch::{FileSignature, signature};
+use super::hosted::{HostedComponent, LoadAttempt};
 use crate::cli::grant_prompt::{self, log_missing_grants};
 use crate::cli::load::{Loader, check_shared, present};
+use crate::cli::usage::settings_error;
 
 /// The fate of an op whose plugin lacks a grant.
 const WAITS: &str = "waits";
@@ -27,7 +27,12 @@ pub(super) struct HostedPlugin {
     pub(super) reached: ReachedPosition,
     /// How ops are delivered to it, and where it begins.
     delivery: Delivery,
+    /// Why its filters are not those of the settings, if they are not.
+    chain_error: Option<String>,
 }
+
+/// The filters of a plugin in the settings, if they are valid.
+type ChainFiles = Result<Vec<ChainFile>, ConfigError>;
 
 impl HostedPlugin {
     pub(super) fn handle(&self) -> &PluginHandle {
@@ -52,34 +57,38 @@ pub(super) struct PluginChanges {
     pub(super) stop: BTreeSet<String>,
     /// Plugins whose deliveries have to start after that. Some are in both sets, because their delivery changed.
     pub(super) start: BTreeSet<String>,
-    /// Plugins that run another version now.
+    /// Plugins of which another version runs now, or another version or list of their filters.
     pub(super) swapped: BTreeSet<String>,
 }
 
 /// A plugin that was loaded and has no pipeline yet.
 pub(super) struct Loaded {
     plugin: Plugin,
-    path: PathBuf,
-    /// The signature of the file before it was read.
-    seen: FileSignature,
+    attempt: LoadAttempt,
     own: PluginSettings,
     /// The filters before its own.
-    chain: Vec<PluginHandle>,
+    filters: Vec<PluginHandle>,
 }
 
 impl Loaded {
     async fn load(
         (loader, filters): (&Loader, &mut FilterSet),
         name: &str,
-        path: PathBuf,
-        own: PluginSettings,
+        path: &Path,
+        (own, chain): (PluginSettings, ChainFiles),
         settings: &Settings,
     ) -> anyhow::Result<Self> {
-        let seen = signature(&path);
-        let plugin = loader.load(&path, &own.setup(name, settings.limits())).await?;
-        let chain = filters.of(&own, loader, settings).await?;
-        Ok(Self { plugin, path, seen, own, chain })
+        let chain = chain.map_err(|error| settings_error(error.into()))?;
+        let filters = filters.of(chain, loader, settings).await?;
+        let attempt = LoadAttempt::now(path, own.setup(name, settings.limits()));
+        let plugin = loader.load(path, &attempt.setup).await?;
+        Ok(Self { plugin, attempt, own, filters })
     }
+}
+
+/// Returns the filters of each of these plugins in the settings.
+fn chains_of(present: &BTreeMap<String, (PathBuf, PluginSettings)>) -> BTreeMap<String, ChainFiles> {
+    chains(present.iter().map(|(name, (_, own))| (name.as_str(), own)))
 }
 
 /// The plugins that were loaded, with their filters.
@@ -96,8 +105,11 @@ pub(super) struct AllLoaded {
 /// Fails if there are plugins and none of them can be loaded.
 pub(super) async fn load(loader: &Loader, settings: &Settings) -> anyhow::Result<AllLoaded> {
     let (mut all, mut failed, mut filters) = (Vec::new(), Vec::new(), FilterSet::default());
-    for (name, (path, own)) in present(settings)? {
-        match Loaded::load((loader, &mut filters), &name, path, own, settings).await {
+    let present = present(settings)?;
+    let mut chains = chains_of(&present);
+    for (name, (path, own)) in present {
+        let own = (own, chains.remove(&name).unwrap_or(Ok(Vec::new())));
+        match Loaded::load((loader, &mut filters), &name, &path, own, settings).await {
             Ok(loaded) => all.push(loaded),
             Err(error) => failed.push((name, error)),
         }
@@ -135,7 +147,9 @@ pub(super) async fn offer_grants(
         if changed.contains(&name)
             && let Some((path, own)) = present.remove(&name)
         {
-            *plugin = Loaded::load((loader, &mut loaded.filters), &name, path, own, settings).await?;
+            let attempt = LoadAttempt::now(&path, own.setup(&name, settings.limits()));
+            plugin.plugin = loader.load(&path, &attempt.setup).await?;
+            (plugin.attempt, plugin.own) = (attempt, own);
         }
     }
     Ok(())
@@ -149,16 +163,18 @@ impl PluginSet {
         plugins
     }
 
-    fn add(&mut self, Loaded { plugin, path, seen, own, chain }: Loaded, settings: &Settings) {
+    fn add(&mut self, Loaded { plugin, attempt, own, filters }: Loaded, settings: &Settings) {
         let name = plugin.name().to_owned();
         log_missing_grants(&plugin, &self.services, WAITS);
         let handle = PluginHandle::new(plugin, self.services.clone());
-        handle.set_chain(chain);
+        // Places are reserved when its delivery starts.
+        handle.prepare_chain(filters).into_iter().for_each(|chain| handle.set_chain(chain));
         let hosted = HostedPlugin {
-            component: HostedComponent { handle, path, seen, setup: own.setup(&name, settings.limits()) },
+            component: HostedComponent::new(handle, attempt),
             delivery: delivery(&own, settings),
             settings: own,
             reached: ReachedPosition::default(),
+            chain_error: None,
         };
         self.all.insert(name, hosted);
     }
@@ -190,6 +206,11 @@ impl PluginSet {
         }
     }
 
+    /// Returns the files of the filters in use.
+    pub(super) fn filter_paths(&self) -> impl Iterator<Item = &Path> {
+        self.filters.paths()
+    }
+
     /// Swaps the plugins that `selected` accepts and whose files have changed. Returns the names of those that run another version now.
     async fn swap_changed_files(
         &mut self,
@@ -206,19 +227,38 @@ impl PluginSet {
     }
 
     /// Adds, updates and removes plugins until they match the settings. `actor` is who changed the settings or files.
+    ///
+    /// What cannot be changed of one plugin stays as it is, and is reported; it changes nothing for the others.
     pub(super) async fn reconcile(&mut self, settings: &Settings, actor: Actor) -> PluginChanges {
-        let (present, filters) = match (settings.present_plugins(), settings.present_filters()) {
-            (Ok(present), Ok(filters)) => (present, filters),
-            (Err(error), _) | (_, Err(error)) => {
+        if actor == Actor::Hangup {
+            // The secrets in files may be others now.
+            self.filters.forget_refused();
+            self.all.values_mut().for_each(HostedPlugin::forget_refused);
+        }
+        let changed = self.filters.follow(settings, &self.loader, actor).await;
+        let has_changed = |filter: &PluginHandle| changed.iter().any(|changed| changed.is_same(filter));
+        let with_changed =
+            self.all.values().filter(|hosted| hosted.handle().filters().iter().any(has_changed));
+        let with_changed: Vec<_> = with_changed.map(|hosted| hosted.handle().name().to_owned()).collect();
+        let mut changes = self.reconcile_plugins(settings, actor).await;
+        changes.swapped.extend(with_changed);
+        let used: Vec<_> = self.all.values().flat_map(|hosted| hosted.handle().filters()).collect();
+        self.filters.retain(|filter| used.iter().any(|used| used.is_same(filter)));
+        changes
+    }
+
+    async fn reconcile_plugins(&mut self, settings: &Settings, actor: Actor) -> PluginChanges {
+        let present = match settings.present_plugins() {
+            Ok(present) => present,
+            Err(error) => {
                 tracing::error!(event = "plugin.list_failed", %error, "the plugins cannot be listed; they stay as they are");
-                self.filters.swap_changed_files(actor).await;
                 return PluginChanges {
                     swapped: self.swap_changed_files(actor, |_, _| true).await,
                     ..PluginChanges::default()
                 };
             }
         };
-        self.filters.reconcile(&filters, settings, &self.loader, actor).await;
+        let mut chains = chains_of(&present);
         // Plugins whose setup changed are loaded below, and those that are gone are not loaded.
         let stays = |name: &str, hosted: &HostedPlugin| {
             let set = present.get(name);
@@ -239,57 +279,59 @@ impl PluginSet {
         }
         self.unloaded.retain(|name, _| present.contains_key(name));
         for (name, (path, own)) in present {
-            match self.all.get(&name) {
-                None => {
-                    match Loaded::load((&self.loader, &mut self.filters), &name, path, own, settings).await {
-                        Ok(loaded) => {
-                            self.unloaded.remove(&name);
-                            actor.did("add", &name, Some(&loaded.plugin.version()));
-                            record_grants(actor, &name, None, &loaded.own.grants);
-                            self.add(loaded, settings);
-                            changes.start.insert(name);
-                        }
-                        Err(error) => {
-                            tracing::error!(
-                                event = "plugin.add_failed",
-                                plugin = name,
-                                error = &*error,
-                                "not added"
-                            );
-                            self.unloaded.insert(name, WithRemedy(error.as_ref()).to_string());
-                        }
-                    }
+            let own = (own, chains.remove(&name).unwrap_or(Ok(Vec::new())));
+            if self.all.contains_key(&name) {
+                self.update(&name, &path, own, settings, (actor, &mut changes)).await;
+                continue;
+            }
+            match Loaded::load((&self.loader, &mut self.filters), &name, &path, own, settings).await {
+                Ok(loaded) => {
+                    self.unloaded.remove(&name);
+                    actor.did("add", &name, Some(&loaded.plugin.version()));
+                    record_grants(actor, &name, None, &loaded.own.grants);
+                    self.add(loaded, settings);
+                    changes.start.insert(name);
                 }
-                Some(_) => self.update(&name, &path, own, settings, (actor, &mut changes)).await,
+                Err(error) => {
+                    tracing::error!(event = "plugin.add_failed", plugin = name, error = &*error, "not added");
+                    self.unloaded.insert(name, WithRemedy(error.as_ref()).to_string());
+                }
             }
         }
         changes
     }
 
-    /// Updates a plugin to its settings, and adds what that requires to `changes`.
+    /// Updates a plugin to its settings, and adds what that requires to `changes`. If its filters cannot be those of the settings, they stay as
+    /// they are: the host must still revoke a grant, for example.
     async fn update(
         &mut self,
         name: &str,
         path: &Path,
-        own: PluginSettings,
+        (own, chain): (PluginSettings, ChainFiles),
         settings: &Settings,
         (actor, changes): (Actor, &mut PluginChanges),
     ) {
         let (setup, delivery) = (own.setup(name, settings.limits()), delivery(&own, settings));
         let Some(hosted) = self.all.get_mut(name) else { return };
-        let chain = match self.filters.of(&own, &self.loader, settings).await {
-            Ok(chain) => chain,
-            Err(error) => return hosted.component.refuse(actor, &WithRemedy(error.as_ref()).to_string()),
+        let filters = match chain {
+            Ok(chain) => self.filters.of(chain, &self.loader, settings).await,
+            Err(error) => Err(error.into()),
         };
+        let chain = hosted.prepare_chain(filters, actor);
+        let is_another_chain = chain.is_some();
         let (granted, grants) = (hosted.component.setup.grants.clone(), setup.grants.clone());
         let check = |plugin: &Plugin| log_missing_grants(plugin, &self.services, WAITS);
-        match hosted.component.update(path, setup, &self.loader, actor, check).await {
-            Some(true) => drop(changes.swapped.insert(name.to_owned())),
-            Some(false) => {}
-            None => return,
+        let Some(is_another) = hosted.component.update(path, setup, chain, &self.loader, actor, check).await
+        else {
+            return;
+        };
+        if is_another_chain {
+            hosted.log_chain(actor);
+        }
+        if is_another || is_another_chain {
+            changes.swapped.insert(name.to_owned());
         }
         record_grants(actor, name, Some(&granted), &grants);
-        hosted.handle().set_chain(chain);
         hosted.settings = own;
         let before = std::mem::replace(&mut hosted.delivery, delivery.clone());
         if before.2 != delivery.2 {
@@ -302,12 +344,73 @@ impl PluginSet {
     }
 }
 
-/// The delivery policy of a plugin, whether it begins with a snapshot, where it restarts, and the files of its filters.
-type Delivery = (DeliveryPolicy, bool, Option<Restart>, Vec<PathBuf>);
+impl HostedPlugin {
+    /// Has changes that were refused be tried and reported again.
+    fn forget_refused(&mut self) {
+        self.component.forget_refused();
+        self.chain_error = None;
+    }
+
+    /// Prepares a chain of these filters. None: the plugin has that chain, or it cannot have it, which is logged once.
+    fn prepare_chain(
+        &mut self,
+        filters: anyhow::Result<Vec<PluginHandle>>,
+        actor: Actor,
+    ) -> Option<PreparedChain> {
+        let current = self.handle().filters();
+        let prepared = filters.and_then(|filters| {
+            let is_same = filters.len() == current.len()
+                && std::iter::zip(&filters, &current).all(|(one, other)| one.is_same(other));
+            Ok(if is_same { None } else { Some(self.handle().prepare_chain(filters)?) })
+        });
+        match prepared {
+            Ok(prepared) => {
+                self.chain_error = None;
+                prepared
+            }
+            Err(error) => {
+                let (name, reason) = (self.handle().name(), WithRemedy(error.as_ref()).to_string());
+                if self.chain_error.as_ref() != Some(&reason) {
+                    actor.was_refused("change filters", name, None, &reason);
+                    tracing::error!(
+                        event = "plugin.chain_failed",
+                        plugin = name,
+                        filters = listed(&current),
+                        error = reason,
+                        "the filters of the plugin stay as they are"
+                    );
+                    self.chain_error = Some(reason);
+                }
+                None
+            }
+        }
+    }
+
+    /// Reports that the plugin has another chain.
+    fn log_chain(&self, actor: Actor) {
+        let (name, filters) = (self.handle().name(), listed(&self.handle().filters()));
+        actor.did("change filters", name, Some(&filters.as_deref().unwrap_or("none")));
+        tracing::info!(
+            event = "plugin.chain",
+            plugin = name,
+            filters,
+            "other filters run before that of the plugin"
+        );
+    }
+}
+
+/// Returns the names of these filters. None: there are none.
+fn listed(filters: &[PluginHandle]) -> Option<String> {
+    let names: Vec<_> = filters.iter().map(PluginHandle::name).collect();
+    (!names.is_empty()).then(|| names.join(", "))
+}
+
+/// The delivery policy of a plugin, whether it begins with a snapshot, and where it restarts.
+type Delivery = (DeliveryPolicy, bool, Option<Restart>);
 
 fn delivery(own: &PluginSettings, settings: &Settings) -> Delivery {
     let snapshot = own.snapshot.unwrap_or(settings.source.snapshot);
-    (own.policy(settings.policy()), snapshot, own.restart_from.clone(), own.filters.clone())
+    (own.policy(settings.policy()), snapshot, own.restart_from.clone())
 }
 
 /// Records the grants of a plugin in the audit log if they changed.

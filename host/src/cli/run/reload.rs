@@ -1,5 +1,6 @@
 //! Reloads plugins and settings that change while a host runs or stands by.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 
@@ -15,18 +16,24 @@ use super::{ActiveHost, ActivePipelines, report_ends};
 
 /// The signatures of the files of all plugins and filters at one time.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct FileSignatures(Vec<(String, PathBuf, FileSignature)>);
+pub(super) struct FileSignatures(BTreeMap<PathBuf, FileSignature>);
 
 impl FileSignatures {
+    /// Returns those of the files in the settings, including components that could not be loaded.
     pub(super) fn at(settings: &Settings) -> Self {
-        let plugins =
-            settings.present_plugins().unwrap_or_default().into_iter().map(|(name, (path, _))| (name, path));
-        let all = plugins.chain(settings.present_filters().unwrap_or_default());
-        Self(all.map(|(name, path)| (name, path.clone(), signature(&path))).collect())
+        Self::of(settings.component_files())
+    }
+
+    fn of(files: BTreeSet<PathBuf>) -> Self {
+        let signatures = files.into_iter().map(|path| {
+            let seen = signature(&path);
+            (path, seen)
+        });
+        Self(signatures.collect())
     }
 
     pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
-        self.0.iter().map(|(_, path, _)| path.as_path())
+        self.0.keys().map(PathBuf::as_path)
     }
 }
 
@@ -46,6 +53,13 @@ impl ActivePipelines<'_> {
 }
 
 impl ActiveHost {
+    /// Returns the files of the plugins and filters now: those in the settings, and those of filters that a plugin still has.
+    pub(super) fn files(&self) -> FileSignatures {
+        let mut files = self.settings.component_files();
+        files.extend(self.plugins.filter_paths().map(Path::to_owned));
+        FileSignatures::of(files)
+    }
+
     /// Reloads the plugins whenever their files or the settings change, without end. `active` has the pipeline if this host is the
     /// active one.
     ///
@@ -63,6 +77,13 @@ impl ActiveHost {
                     tracing::info!(event = "settings.read", "read the settings again");
                     warn_of_ignored_settings(&self.settings, &settings);
                     self.settings.take_over_plugins(*settings);
+                    if let Err(error) = self.settings.check_filters() {
+                        tracing::warn!(
+                            event = "settings.unused_filter",
+                            %error,
+                            "settings of a filter have no effect"
+                        );
+                    }
                     self.loaded_files = None;
                 }
             }
@@ -74,13 +95,13 @@ impl ActiveHost {
         let settings_changed = self.loaded_files.is_none();
         let is_watching = self.settings.watch.unwrap_or(true);
         let files = if settings_changed {
-            FileSignatures::at(&self.settings)
+            self.files()
         } else {
-            if !is_watching || self.loaded_files == Some(FileSignatures::at(&self.settings)) {
+            if !is_watching || self.loaded_files == Some(self.files()) {
                 // Other files in the same directories may change all the time.
                 return tokio::time::sleep(POLL_INTERVAL).await;
             }
-            settled(|| FileSignatures::at(&self.settings)).await
+            settled(|| self.files()).await
         };
         let actor = if settings_changed { Actor::Hangup } else { Actor::FileWatch };
         let mut changes = self.plugins.reconcile(&self.settings, actor).await;

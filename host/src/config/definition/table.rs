@@ -166,8 +166,9 @@ pub const SETTINGS: &[Setting] = &[
     new("plugins.*.grants.env", List, "Read these variables of the host's environment").without_option(),
     new("plugins.*.grants.dirs", List, "Use these directories: tables with host, guest and write").without_option(),
 
-    new("filters.*.limits", Table, "What this filter may use. The keys are those of limits. The name of a filter is that of its file, without the \
-        ending").without_option().otherwise("as limits"),
+    new("filters.*.sha256", Text, "The SHA-256 of the filter, as gtm-host check prints it. The host refuses any other version. The name of a filter is \
+        that of its file, without the ending").without_option(),
+    new("filters.*.limits", Table, "What this filter may use. The keys are those of limits").without_option().otherwise("as limits"),
     new("filters.*.config", Table, "What the filter reads as its configuration, as under [plugins.NAME.config]. On the command line: --set \
         NAME:KEY=VALUE").without_option(),
 ];

@@ -27,7 +27,7 @@ async fn a_trap_does_not_return_to_how_a_plugin_was_set_up() {
     let mut handler = Handler::new(&slot);
     let op = ops(1).remove(0);
     assert!(handler.call(&op, 1).await.unwrap().is_ok());
-    slot.set_up(load(&engine, "panic")).unwrap();
+    slot.replace(load(&engine, "panic"), None).unwrap();
     for _ in 0..2 {
         assert!(handler.call(&op, 1).await.is_err());
     }
@@ -38,7 +38,7 @@ async fn a_trap_does_not_return_to_how_a_plugin_was_set_up() {
     let slot = PluginHandle::new(load(&engine, ""), Services::default());
     put_another("misbehave", 1, &file);
     slot.swap(slot.current().successor(&file).unwrap()).unwrap();
-    slot.set_up(load(&engine, "panic")).unwrap();
+    slot.replace(load(&engine, "panic"), None).unwrap();
     let mut handler = Handler::new(&slot);
     for _ in 0..2 {
         assert!(handler.call(&op, 1).await.is_err());
@@ -53,7 +53,7 @@ fn a_version_that_was_loaded_with_settings_of_before_does_not_take_over() {
     let file = path_in(&directory, "p.wasm");
     put_another("misbehave", 1, &file);
     let late = slot.current().successor(&file).unwrap();
-    slot.set_up(load(&engine, "panic")).unwrap();
+    slot.replace(load(&engine, "panic"), None).unwrap();
     let before = slot.current().version().to_owned();
     assert_eq!(
         slot.swap(late).unwrap_err().to_string(),

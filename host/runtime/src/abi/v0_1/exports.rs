@@ -1,6 +1,6 @@
 //! The functions that a plugin of contract 0.1 exports: `filter` and `handle`, and optional ones that the host looks for by name.
 
-use std::sync::Arc;
+use std::borrow::Borrow;
 
 use gtm_oplog::Op;
 use wasmtime::Store;
@@ -108,11 +108,11 @@ impl Exports {
     pub(crate) async fn filter_batch(
         &self,
         store: &mut Store<InstanceState>,
-        ops: &[Arc<Op>],
+        ops: &[impl Borrow<Op>],
         ids: &[String],
     ) -> wasmtime::Result<Vec<bool>> {
         let function = self.batch_filter.as_ref().ok_or_else(|| not_exported("filter-batch"))?;
-        let lowered: Vec<_> = ops.iter().zip(ids).map(|(op, id)| lower(op, id, 1)).collect();
+        let lowered: Vec<_> = ops.iter().zip(ids).map(|(op, id)| lower(op.borrow(), id, 1)).collect();
         function.call_filter_batch(store, &lowered).await
     }
 

@@ -1,6 +1,6 @@
 //! The interfaces that a plugin of contract 0.2 exports, each found by its name and version.
 
-use std::sync::Arc;
+use std::borrow::Borrow;
 
 use gtm_oplog::Op;
 use wasmtime::Store;
@@ -139,11 +139,11 @@ impl Exports {
     pub(crate) async fn filter_batch(
         &self,
         store: &mut Store<InstanceState>,
-        ops: &[Arc<Op>],
+        ops: &[impl Borrow<Op>],
         ids: &[String],
     ) -> wasmtime::Result<Vec<bool>> {
         let filter = self.batch_filter.as_ref().ok_or_else(|| not_exported("batch-filter"))?;
-        let lowered: Vec<_> = ops.iter().zip(ids).map(|(op, id)| lower(op, id, 1)).collect();
+        let lowered: Vec<_> = ops.iter().zip(ids).map(|(op, id)| lower(op.borrow(), id, 1)).collect();
         filter.call_filter(store, &lowered).await
     }
 

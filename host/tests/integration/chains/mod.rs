@@ -1,24 +1,32 @@
 //! Filters before the filter of a plugin.
 
+mod places;
+mod reload;
+
 use std::path::{Path, PathBuf};
 
 use bson::doc;
 use gtm_test_support::Server;
-use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::admin::get;
 use crate::log;
 use crate::support::{Database, Host, LIMIT, error_of, eventually, message, plugin, run, usage_error_of};
-use crate::swapping::{path_in, put, put_another};
+use crate::swapping::{path_in, put};
 
 /// Passes inserts: the operation type of an op is its second field.
 const PASSES_INSERTS: &str = "(i32.eqz (i32.load8_u offset=8 (local.get 0)))";
 
 /// Writes a filter by hand, with this body, through `gtm-host componentize`.
 fn write_filter(body: &str, to: &Path) {
+    write_filter_with("", body, to);
+}
+
+/// Does the same with these fields beside the functions.
+fn write_filter_with(fields: &str, body: &str, to: &Path) {
     let module = format!(
         "(module
+            {fields}
             (memory (export \"memory\") 256)
             (global $free (mut i32) (i32.const 4096))
             (func (export \"cabi_realloc\") (param i32 i32 i32 i32) (result i32)
@@ -217,9 +225,14 @@ async fn a_filter_is_swapped_while_ops_come() {
 async fn an_op_on_which_a_filter_traps_fails_and_the_others_do_not() {
     let shop = Workshop::open().await;
     let (sieve, inserts) = (plugin("sieve"), shop.filter("inserts.wasm", PASSES_INSERTS));
+    let store = format!("file:{}", shop.path("store").display());
+    let kept = ["--store", &store, "--name", "letters"];
     let arguments = [
         "--filter",
+        &inserts,
+        "--filter",
         &sieve,
+        // A filter that is listed twice runs once.
         "--filter",
         &inserts,
         "--set",
@@ -229,7 +242,7 @@ async fn an_op_on_which_a_filter_traps_fails_and_the_others_do_not() {
         "--retry-initial-delay",
         "10ms",
     ];
-    let mut host = shop.host(&arguments);
+    let mut host = shop.host(&[&arguments[..], &kept].concat());
     shop.insert(1..=4).await;
     let failed = host.wait_for("op.give_up", &[("plugin", "print_ops"), ("attempts", "2")]);
     let error = log::field(&failed, "error");
@@ -241,98 +254,26 @@ async fn an_op_on_which_a_filter_traps_fails_and_the_others_do_not() {
     assert_eq!(logged_ids(&host, "print_ops"), [1, 3, 4]);
     let has_failed = async || counts(&host.status(), "print_ops", "sieve")[2] == 2;
     eventually("both attempts are counted", has_failed).await;
-    assert_eq!(counts(&host.status(), "print_ops", "inserts"), [3, 0, 0]);
-    assert_eq!(host.status()["plugins"][0]["counts"]["failed"], 1);
+    // Of the ops after the failure, only the answers that count: the others were given again. The second attempt asks all filters.
+    let status = host.status();
+    assert_eq!(counts(&status, "print_ops", "inserts"), [5, 0, 0]);
+    let chained = &status["plugins"][0];
+    assert_eq!((&chained["counts"]["failed"], chained["filters"].as_array().unwrap().len()), (&1.into(), 2));
+    assert_eq!(chained["usage"]["traps"]["trapped"], 2, "{chained}");
     assert_eq!(host.stop().0, Some(0));
-}
 
-#[tokio::test]
-async fn two_plugins_share_a_filter_and_a_change_of_the_settings_changes_the_chain() {
-    let shop = Workshop::open().await;
-    let (config, sieve) = (shop.path("gtm.toml"), shop.path("sieve.wasm"));
-    put(plugin("sieve"), &sieve);
-    let write = |chains: [&str; 2], more: &str| {
-        let of = |(name, chain)| {
-            format!(
-                "[plugins.{name}]\npath = {:?}\nconfig.namespaces = \"{}.things\"\nfilters = {chain}\n",
-                plugin("print_ops"),
-                shop.own.name
-            )
-        };
-        let plugins: String = ["one", "two"].into_iter().zip(chains).map(of).collect();
-        std::fs::write(&config, format!("{plugins}{more}")).unwrap();
+    // A dead letter passes through the filters, too.
+    let uri = shop.server.uri();
+    let retry =
+        ["dead-letters", "retry", "--all", "--file", &plugin("print_ops"), "--uri", uri, "--output", "json"];
+    let retried = |more: &[&str]| {
+        let (_, out, said) = run(&[&retry[..], &kept, more].concat());
+        let counts: Value = serde_json::from_str(&out).unwrap_or_else(|_| panic!("{out}{said}"));
+        ["handled", "unwanted", "failed", "left"].map(|key| counts[key].as_u64().unwrap())
     };
-    let both = ["[\"sieve.wasm\"]"; 2];
-    write(both, "[filters.sieve.config]\nat_least = 2\n");
-    let arguments =
-        ["--config", config.to_str().unwrap(), "--uri", shop.server.uri(), "--admin", "127.0.0.1:0"];
-    let mut host = Host::start(&arguments);
-    (0..2).for_each(|_| drop(host.wait_for("source.tail", &[])));
-    shop.insert(1..=2).await;
-    for name in ["one", "two"] {
-        wait_for_id(&mut host, name, 2);
-        assert_eq!(logged_ids(&host, name), [2]);
-    }
-    assert_eq!(host.count("plugin.load", &[("plugin", "sieve")]), 1, "it is loaded once");
-    for name in ["one", "two"] {
-        let is_counted = async || counts(&host.status(), name, "sieve")[..2] == [1, 1];
-        eventually("each has its counts", is_counted).await;
-    }
-
-    // Another setting of the filter disturbs no plugin.
-    write(both, "[filters.sieve.config]\nat_least = 4\n");
-    host.signal(Signal::SIGHUP);
-    host.wait_for("plugin.swap", &[("plugin", "sieve")]);
-    shop.insert(3..=4).await;
-    for name in ["one", "two"] {
-        wait_for_id(&mut host, name, 4);
-        assert_eq!(logged_ids(&host, name), [2, 4]);
-    }
-    assert_eq!(host.count("plugin.stop", &[]), 0);
-
-    // A setting that the filter refuses leaves it as it is.
-    write(both, "[filters.sieve.config]\nat_lest = 4\n");
-    host.signal(Signal::SIGHUP);
-    let refused = host.wait_for("plugin.swap_failed", &[("plugin", "sieve")]);
-    assert!(log::field(&refused, "error").contains("at_least"), "{refused}");
-
-    // Without the filter, the plugin continues where it was.
-    write(["[\"sieve.wasm\"]", "[]"], "[filters.sieve.config]\nat_least = 4\n");
-    host.signal(Signal::SIGHUP);
-    host.wait_for("source.tail", &[("plugin", "two")]);
-    shop.own.collection("things").update_one(doc! { "_id": 1 }, doc! { "$set": { "n": 1 } }).await.unwrap();
-    shop.insert([5]).await;
-    wait_for_id(&mut host, "two", 5);
-    wait_for_id(&mut host, "one", 5);
-    assert_eq!(logged_ids(&host, "one"), [2, 4, 5]);
-    assert_eq!(logged_ids(&host, "two"), [2, 4, 1, 5]);
-
-    // Another version is swapped for the plugin that has it, by its file.
-    put_another("sieve", 1, &sieve);
-    host.wait_for("plugin.swap", &[("plugin", "sieve")]);
-    assert_eq!(host.stop().0, Some(0));
-}
-
-#[tokio::test]
-async fn a_plugin_whose_filter_cannot_be_loaded_does_not_run_until_it_can() {
-    let shop = Workshop::open().await;
-    let (config, sieve) = (shop.path("gtm.toml"), shop.path("sieve.wasm"));
-    std::fs::write(&sieve, "text").unwrap();
-    let print_ops = plugin("print_ops");
-    let namespace = format!("config.namespaces = \"{}.things\"", shop.own.name);
-    let settings = format!(
-        "[plugins.free]\npath = {print_ops:?}\n{namespace}\n[plugins.chained]\npath = {print_ops:?}\n{namespace}\nfilters = [\"sieve.wasm\"]\n"
-    );
-    std::fs::write(&config, settings).unwrap();
-    let mut host = Host::start(&["--config", config.to_str().unwrap(), "--uri", shop.server.uri()]);
-    let failed = host.wait_for("plugin.load_failed", &[("plugin", "chained")]);
-    assert!(log::field(&failed, "error").contains("the filter sieve cannot be loaded"), "{failed}");
-    host.wait_for("source.tail", &[("plugin", "free")]);
-    put(plugin("sieve"), &sieve);
-    host.wait_for("source.tail", &[("plugin", "chained")]);
-    shop.insert([1]).await;
-    wait_for_id(&mut host, "chained", 1);
-    assert_eq!(host.stop().0, Some(0));
+    assert_eq!(retried(&["--filter", &sieve, "--set", "sieve:trap_at=2"]), [0, 0, 1, 0]);
+    assert_eq!(retried(&["--filter", &sieve, "--set", "sieve:at_least=3"]), [0, 1, 0, 0]);
+    assert_eq!(retried(&["--filter", &sieve]), [0, 0, 0, 0]);
 }
 
 #[test]
@@ -365,6 +306,9 @@ fn a_filter_is_described_and_does_not_run_by_itself() {
     let said = error_of(&["--plugin", &print_ops, "--filter", empty.to_str().unwrap()]);
     assert!(said.contains("exports neither gtm:plugin/filter nor gtm:plugin/batch-filter"), "{said}");
     let said = usage_error_of(&["--plugin", &print_ops, "--filter", &format!("other:{sieve}")]);
+    assert!(said.contains("there is no plugin other; there are: print_ops"), "{said}");
+    let of_another = format!("other:{sieve}");
+    let said = usage_error_of(&["try", &print_ops, "--insert", "a.b", "{}", "--filter", &of_another]);
     assert!(said.contains("there is no plugin other; there are: print_ops"), "{said}");
     let said = error_of(&["--plugin", &print_ops, "--filter", &sieve, "--set", "sieve:mesh=3"]);
     assert!(said.contains("mesh"), "{said}");
