@@ -47,7 +47,8 @@ impl ComponentShare {
     /// so this never reserves fewer.
     pub(super) fn fit(&self, plugin: &Plugin) -> Result<(), PoolFull> {
         let state = &mut *self.0.lock();
-        state.change(plugin.places().0.max(state.each), state.instances)
+        let before = if state.instances > 0 { state.each } else { 0 };
+        state.change(plugin.places().0.max(before), state.instances)
     }
 }
 

@@ -41,6 +41,13 @@ test("a plugin of batches exports batch-handler alone, and TypeScript is built",
   assert.ok(!component.includes("gtm:plugin/handler@0.2.0"));
 });
 
+test("a module that only filters exports no handler", () => {
+  const { component, said } = built("export const subscriptions = [{ namespace: 'a.*' }]; export const filter = (op) => op.isInsert;");
+  assert.equal(said, undefined);
+  const names = ["lifecycle", "filter", "batch-filter", "handler", "batch-handler"];
+  assert.deepEqual(names.map((name) => component.includes(`gtm:plugin/${name}@0.2.0`)), [true, true, true, false, false]);
+});
+
 test("the same source gives the same bytes", () => {
   const text = "export function handle(op) { op.document(); }";
   const first = built(text, "same.js").component;
@@ -65,9 +72,7 @@ test("what leads from the bundle to the author's files is small", () => {
 
 test("what is wrong is said", () => {
   const says = (text, wanted) => assert.match(built(text).said ?? "it was built", wanted);
-  says("export const settings = {};", /plugin\.js does not export handle: write/);
-  // A filter alone is a component for the filters of plugins.
-  says("export const filter = () => true;", /^it was built$/);
+  says("export const subscriptions = [];", /plugin\.js does not export handle: write/);
   says("export function handle(op) { const x = ; }", /Unexpected ";"/);
   says('import "node:fs"; export function handle() {}', /there is no node:fs/);
   says('import "no-such-package"; export function handle() {}', /npm install no-such-package/);

@@ -30,6 +30,10 @@ class Worlds(unittest.TestCase):
         self.assertEqual(self.world(source).split("] ")[1], "lifecycle filter batch-filter batch-handler")
         self.assertEqual(self.world("from gtm_plugin import handler\nhandler(namespace='a.*')(print)").split("] ")[1], "lifecycle handler")
 
+    def test_a_module_that_only_filters_exports_no_handler(self) -> None:
+        source = "from gtm_plugin import filter\n@filter\ndef wants(op): ...\n"
+        self.assertEqual(self.world(source).split("] ")[1], "filter batch-filter")
+
     def test_the_names_in_a_source_are_found(self) -> None:
         self.assertEqual(_world.named("import gtm_plugin.mail\nimport gtm_plugin\ngtm_plugin.http.get"), {"mail", "", "http"})
         self.assertEqual(_world.named("from gtm_plugin.state import get\nother.mail"), {"state"})
