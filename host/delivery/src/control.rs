@@ -1,5 +1,6 @@
 //! Shows and controls a host while it runs.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -40,6 +41,8 @@ struct ControlledHost {
     source: SourceHealth,
     /// The plugins, while the host is active.
     plugins: Vec<Arc<dyn ControlledPlugin>>,
+    /// The plugins that could not be loaded.
+    unloaded: Vec<PluginStatus>,
     shutdown: CancellationToken,
     swap_from: SwapFrom,
 }
@@ -79,31 +82,31 @@ pub(super) struct StoppedPlugin {
 impl StoppedPlugin {
     /// Returns a plugin that could not start.
     pub(super) fn new(plugin: PluginHandle, reason: &str) -> Self {
-        let progress = PluginProgress::new(DeliverySettings::default().into(), None, false);
-        let status = progress.status(
-            plugin.name(),
-            plugin.current().version(),
-            PluginState::Running,
-            &SourceHealth::default(),
-        );
-        Self::with(plugin, status, reason)
+        let status = never_started(plugin.name(), plugin.current().version(), reason);
+        Self { plugin, status, commands: mpsc::channel(1).0 }
     }
 
     /// Returns a plugin that ran until now.
     pub(super) fn after(running: &dyn ControlledPlugin, reason: &str) -> Self {
-        Self::with(running.handle().clone(), running.status(), reason)
-    }
-
-    fn with(plugin: PluginHandle, status: PluginStatus, reason: &str) -> Self {
-        let status = PluginStatus {
-            state: PluginState::Stopped,
-            reader: ReaderState::None,
-            ops_per_second: 0.0,
-            last_error: Some(reason.to_owned()),
-            timers: Vec::new(),
-            ..status
-        };
+        let (plugin, status) = (running.handle().clone(), stopped(running.status(), reason));
         Self { plugin, status, commands: mpsc::channel(1).0 }
+    }
+}
+
+/// Returns the status of a plugin that could not start.
+fn never_started(name: &str, version: &str, reason: &str) -> PluginStatus {
+    let progress = PluginProgress::new(DeliverySettings::default().into(), None, false);
+    stopped(progress.status(name, version, PluginState::Running, &SourceHealth::default()), reason)
+}
+
+fn stopped(status: PluginStatus, reason: &str) -> PluginStatus {
+    PluginStatus {
+        state: PluginState::Stopped,
+        reader: ReaderState::None,
+        ops_per_second: 0.0,
+        last_error: Some(reason.to_owned()),
+        timers: Vec::new(),
+        ..status
     }
 }
 
@@ -220,6 +223,7 @@ impl HostControl {
             activity: HostActivity::Starting,
             source: SourceHealth::default(),
             plugins: Vec::new(),
+            unloaded: Vec::new(),
             shutdown,
             swap_from: SwapFrom::default(),
         };
@@ -229,6 +233,12 @@ impl HostControl {
     /// Shows the health of this source from now on.
     pub fn watch_source(&self, source: SourceHealth) {
         self.host.lock().source = source;
+    }
+
+    /// Shows these plugins as stopped from now on, each with the reason why it could not be loaded.
+    pub fn show_unloaded(&self, plugins: &BTreeMap<String, String>) {
+        let status = |(name, reason): (&String, &String)| never_started(name, "", reason);
+        self.host.lock().unloaded = plugins.iter().map(status).collect();
     }
 
     /// Allows swaps from these directories only. At first, none is allowed.
@@ -264,12 +274,15 @@ impl HostControl {
     /// Returns the status of the host and its plugins.
     pub fn status(&self) -> HostStatus {
         let host = self.host.lock();
+        let running = host.plugins.iter().map(|plugin| plugin.status());
+        let mut plugins: Vec<_> = running.chain(host.unloaded.iter().cloned()).collect();
+        plugins.sort_by(|one, other| one.plugin.cmp(&other.plugin));
         HostStatus {
             name: host.pipeline.clone(),
             worker: host.worker.clone(),
             standing: host.activity(),
             source: Some(host.source.status()),
-            plugins: host.plugins.iter().map(|plugin| plugin.status()).collect(),
+            plugins,
         }
     }
 
@@ -379,17 +392,21 @@ impl HostControl {
         let Some(name) = name else { return Ok(host.plugins.clone()) };
         match host.plugins.iter().find(|plugin| plugin.name() == name) {
             Some(plugin) => Ok(vec![Arc::clone(plugin)]),
-            None => Err(ControlError::NoPlugin { name: name.to_owned(), known: names(&host.plugins) }),
+            None => Err(match host.unloaded.iter().find(|unloaded| unloaded.plugin == name) {
+                Some(unloaded) => stopped_for(unloaded.clone()),
+                None => ControlError::NoPlugin { name: name.to_owned(), known: names(&host.plugins) },
+            }),
         }
     }
 }
 
 fn stopped_error(plugin: &dyn ControlledPlugin) -> Option<ControlError> {
     let status = plugin.status();
-    (status.state == PluginState::Stopped).then(|| ControlError::Stopped {
-        name: plugin.name().to_owned(),
-        reason: status.last_error.unwrap_or_default(),
-    })
+    (status.state == PluginState::Stopped).then(|| stopped_for(status))
+}
+
+fn stopped_for(status: PluginStatus) -> ControlError {
+    ControlError::Stopped { name: status.plugin, reason: status.last_error.unwrap_or_default() }
 }
 
 fn names(plugins: &[Arc<dyn ControlledPlugin>]) -> String {

@@ -20,7 +20,7 @@ pub struct HostStatus {
     /// The health of the source.
     #[serde(default)]
     pub source: Option<SourceStatus>,
-    /// Its plugins, if it is active.
+    /// Its plugins, if it is active, and those that could not be loaded.
     pub plugins: Vec<PluginStatus>,
 }
 
@@ -59,7 +59,8 @@ impl HostActivity {
 pub struct PluginStatus {
     /// Its name.
     pub plugin: String,
-    /// The version that its author gave it, if there is one, and a digest of the component: each file is a version.
+    /// The version that its author gave it, if there is one, and a digest of the component: each file is a version. Empty: it could not be
+    /// loaded.
     pub version: String,
     /// Whether it runs.
     pub state: PluginState,
@@ -171,7 +172,7 @@ pub enum PluginState {
     Failing,
     /// An obstacle blocks it that does not depend on the op, such as a missing grant: it works again when that is removed.
     Blocked,
-    /// It ended with an error, or could not start: it starts again when its file or the settings change.
+    /// It ended with an error, or could not be loaded or started: it starts again when its file or the settings change.
     Stopped,
 }
 

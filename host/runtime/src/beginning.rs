@@ -18,7 +18,7 @@ use super::limits::{MAX_EXPRESSIONS, MAX_PATTERN_BYTES, MAX_SUBSCRIPTIONS, ticks
 use super::load_error::LoadError;
 use super::obstacle::CallNotes;
 use super::services::Services;
-use super::setting::{self, CheckedSettings, DeclaredSetting, SettingProblem};
+use super::setting::{self, CheckedSettings, DeclaredSetting, SetValues, SettingProblem};
 use super::setup::Setup;
 use super::state::{InstanceRole, InstanceState};
 use super::timer::{MAX_TIMERS, Timer, TimerProblem};
@@ -39,7 +39,8 @@ pub(super) struct FoundComponent<'a> {
     pub(super) exports: &'a ExportIndices,
     pub(super) setup: &'a Arc<Setup>,
     pub(super) path: &'a Path,
-    /// Whether the plugin is started even if it has nothing to ask it for, so that a version that cannot start is refused.
+    /// Whether it is another version of a plugin that runs. It is started even if it has nothing to ask it for, so that a version that cannot
+    /// start is refused.
     pub(super) starts: bool,
     /// The contract that it was built against, for messages.
     pub(super) contract: Version,
@@ -54,7 +55,13 @@ impl FoundComponent<'_> {
         }
         let (mut store, exports) = self.start(&config)?;
         let settings = self.call("settings", &mut store, |store| exports.settings(store).now_or_never())?;
-        let checked = setting::check(&self.setup.name, settings.as_deref(), &config);
+        let values = SetValues {
+            plugin: &self.setup.name,
+            set: &config,
+            shared: &self.setup.shared_config,
+            is_for_successor: self.starts,
+        };
+        let checked = setting::check(settings.as_deref(), values);
         let CheckedSettings { values, renamed } = checked.map_err(|problems| {
             // A declaration that is not valid may be large.
             let is_valid = !problems.iter().any(|problem| matches!(problem, SettingProblem::Declaration(_)));

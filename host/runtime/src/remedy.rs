@@ -68,6 +68,13 @@ pub enum PluginRemedy<'a> {
         /// The name of the setting.
         name: &'a str,
     },
+    /// Set a setting that another version of a running plugin needs.
+    NewSetting {
+        /// The name of the plugin.
+        plugin: &'a str,
+        /// The name of the setting.
+        name: &'a str,
+    },
     /// Use one of the settings that the plugin has.
     KnownSettings {
         /// The name of the plugin.

@@ -53,6 +53,9 @@ pub struct Recorder {
     take: Arc<dyn Fn(Effect) + Send + Sync>,
     #[cfg(feature = "http")]
     pub(super) http: HttpAnswers,
+    /// Whether the state is changed nevertheless.
+    #[cfg(feature = "state")]
+    pub(super) changes_state: bool,
 }
 
 /// An effect that a plugin asked for.
@@ -75,7 +78,17 @@ impl Recorder {
             take: Arc::new(take),
             #[cfg(feature = "http")]
             http: HttpAnswers::default(),
+            #[cfg(feature = "state")]
+            changes_state: false,
         }
+    }
+
+    /// Changes the plugin's state, too, so that the plugin reads what it wrote. The store should be one for this purpose alone.
+    #[cfg(feature = "state")]
+    #[must_use]
+    pub fn changing_state(mut self) -> Self {
+        self.changes_state = true;
+        self
     }
 
     pub(super) fn record(&self, effect: Effect) {

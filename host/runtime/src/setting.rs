@@ -35,6 +35,13 @@ pub struct DeclaredSetting {
     pub former_names: Vec<String>,
 }
 
+impl DeclaredSetting {
+    /// Returns whether the setting has this name, now or formerly.
+    pub fn is_called(&self, name: &str) -> bool {
+        self.name == name || self.former_names.iter().any(|former| former == name)
+    }
+}
+
 /// The type of the value of a setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SettingType {
@@ -118,6 +125,8 @@ pub enum SettingProblem {
     Unknown { plugin: String, name: String, nearest: Option<String>, known: Vec<String> },
     #[error("the setting {name} is missing{}", PluginRemedy::Setting { plugin, name })]
     Missing { plugin: String, name: String },
+    #[error("the new version needs the setting {name}, which is not set{}", PluginRemedy::NewSetting { plugin, name })]
+    MissingForSuccessor { plugin: String, name: String },
     #[error(
         "the setting {name} {}must be {expected}{}",
         .value.as_ref().map(|value| format!("is {value:?}, and it ")).unwrap_or_default(),
@@ -143,14 +152,26 @@ pub(super) struct CheckedSettings {
     pub(super) renamed: Vec<(String, String)>,
 }
 
+/// The values that a user set for a plugin.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SetValues<'a> {
+    /// The name of the plugin.
+    pub(super) plugin: &'a str,
+    /// The values by their names.
+    pub(super) set: &'a BTreeMap<String, String>,
+    /// The names whose values are set for several plugins together, of which some may not declare them.
+    pub(super) shared: &'a BTreeSet<String>,
+    /// Whether the plugin runs, and the values are checked for another version of it.
+    pub(super) is_for_successor: bool,
+}
+
 /// Checks the values that a user set for a plugin against what the plugin declares, if it declares anything.
 ///
 /// # Errors
 /// All problems, of which there is at least one.
 pub(super) fn check(
-    plugin: &str,
     declared: Option<&[DeclaredSetting]>,
-    set: &BTreeMap<String, String>,
+    SetValues { plugin, set, shared, is_for_successor }: SetValues<'_>,
 ) -> Result<CheckedSettings, Vec<SettingProblem>> {
     let Some(declared) = declared else {
         return Ok(CheckedSettings { values: set.clone(), renamed: Vec::new() });
@@ -182,7 +203,11 @@ pub(super) fn check(
         let value = value.filter(|value| may_be_empty || !value.is_empty()).or(default.as_ref());
         let Some(value) = value else {
             if *is_required {
-                problems.push(SettingProblem::Missing { plugin: plugin.to_owned(), name: name.clone() });
+                let (plugin, name) = (plugin.to_owned(), name.clone());
+                problems.push(match is_for_successor {
+                    true => SettingProblem::MissingForSuccessor { plugin, name },
+                    false => SettingProblem::Missing { plugin, name },
+                });
             }
             continue;
         };
@@ -198,10 +223,8 @@ pub(super) fn check(
             }),
         }
     }
-    let known = |name: &String| {
-        declared.iter().any(|setting| setting.name == *name || setting.former_names.contains(name))
-    };
-    for name in set.keys().filter(|name| !known(name)) {
+    let is_known = |name: &String| declared.iter().any(|setting| setting.is_called(name));
+    for name in set.keys().filter(|name| !is_known(name) && !shared.contains(*name)) {
         let names: Vec<_> = declared.iter().map(|setting| setting.name.clone()).collect();
         problems.push(SettingProblem::Unknown {
             plugin: plugin.to_owned(),
@@ -283,8 +306,16 @@ mod tests {
         values.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
     }
 
+    fn check(
+        declared: Option<&[DeclaredSetting]>,
+        set: &BTreeMap<String, String>,
+    ) -> Result<CheckedSettings, Vec<SettingProblem>> {
+        let shared = BTreeSet::new();
+        super::check(declared, SetValues { plugin: "p", set, shared: &shared, is_for_successor: false })
+    }
+
     fn problems(declared: &[DeclaredSetting], values: &BTreeMap<String, String>) -> Vec<String> {
-        let problems = check("p", Some(declared), values).err().unwrap_or_default();
+        let problems = check(Some(declared), values).err().unwrap_or_default();
         problems.iter().map(ToString::to_string).collect()
     }
 
@@ -321,7 +352,7 @@ mod tests {
         assert_eq!(said[2], "unknown setting tken (did you mean token?)");
         assert_eq!(problems(&declared, &set([("url", "")])).len(), 1);
         assert!(!said[1].contains("is \""), "{said:?}");
-        assert_eq!(check("p", None, &set([("x", "1")])).unwrap().values, set([("x", "1")]));
+        assert_eq!(check(None, &set([("x", "1")])).unwrap().values, set([("x", "1")]));
     }
 
     #[test]
@@ -333,16 +364,37 @@ mod tests {
                 ..setting("namespaces", SettingType::Texts)
             },
         ];
-        let checked = check("p", Some(&declared), &set([("namespace", "a.b")])).unwrap();
+        let checked = check(Some(&declared), &set([("namespace", "a.b")])).unwrap();
         assert_eq!(checked.values, set([("wait", "10000"), ("namespaces", "a.b")]));
         assert_eq!(checked.renamed, [("namespace".to_owned(), "namespaces".to_owned())]);
         let both = [("namespace", "a"), ("namespaces", "b")];
         assert!(problems(&declared, &set(both))[0].contains("both set"));
         // A variable that is set to nothing.
-        assert_eq!(
-            check("p", Some(&declared), &set([("wait", "")])).unwrap().values,
-            set([("wait", "10000")])
-        );
+        assert_eq!(check(Some(&declared), &set([("wait", "")])).unwrap().values, set([("wait", "10000")]));
+    }
+
+    #[test]
+    fn a_value_for_several_plugins_is_dropped_by_those_that_do_not_declare_it() {
+        let (declared, shared) =
+            ([setting("url", SettingType::Text)], BTreeSet::from(["subject".to_owned()]));
+        let of = |set: BTreeMap<String, String>| {
+            let values = SetValues { plugin: "p", set: &set, shared: &shared, is_for_successor: false };
+            super::check(Some(&declared), values)
+        };
+        assert_eq!(of(set([("url", "x"), ("subject", "Hi")])).unwrap().values, set([("url", "x")]));
+        assert_eq!(of(set([("url", "x"), ("subjct", "Hi")])).unwrap_err().len(), 1);
+    }
+
+    #[test]
+    fn a_missing_setting_of_another_version_is_told_from_one_of_the_first() {
+        let declared = [DeclaredSetting { is_required: true, ..setting("url", SettingType::Text) }];
+        let (set, shared) = (BTreeMap::new(), BTreeSet::new());
+        let of = |is_for_successor| {
+            let values = SetValues { plugin: "p", set: &set, shared: &shared, is_for_successor };
+            super::check(Some(&declared), values).unwrap_err()[0].to_string()
+        };
+        assert_eq!(of(false), "the setting url is missing");
+        assert_eq!(of(true), "the new version needs the setting url, which is not set");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The setup of a plugin, which its versions share.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::Grants;
@@ -34,6 +34,8 @@ pub struct PluginSetup {
     pub grants: Grants,
     /// Its config, by key.
     pub config: BTreeMap<String, Secret>,
+    /// The keys of its config that are set for several plugins together. It does not get those that it does not declare.
+    pub shared_config: BTreeSet<String>,
     /// The digest that its component must have.
     pub sha256: Option<ComponentDigest>,
 }
@@ -41,8 +43,15 @@ pub struct PluginSetup {
 impl PluginSetup {
     /// Makes the setup of a plugin that is granted nothing.
     pub fn new(name: &str, limits: Limits) -> Self {
-        let (grants, config) = (Grants::default(), BTreeMap::new());
-        Self { name: name.to_owned(), kind: ComponentKind::Plugin, limits, grants, config, sha256: None }
+        Self {
+            name: name.to_owned(),
+            kind: ComponentKind::Plugin,
+            limits,
+            grants: Grants::default(),
+            config: BTreeMap::new(),
+            shared_config: BTreeSet::new(),
+            sha256: None,
+        }
     }
 }
 
@@ -53,6 +62,7 @@ pub(super) struct Setup {
     pub(super) limits: Limits,
     pub(super) grants: Grants,
     pub(super) config: BTreeMap<String, String>,
+    pub(super) shared_config: BTreeSet<String>,
     /// The prepared grants of the capabilities.
     pub(super) prepared: Prepared,
     pub(super) sha256: Option<ComponentDigest>,
@@ -60,7 +70,7 @@ pub(super) struct Setup {
 
 impl Setup {
     pub(super) fn new(setup: &PluginSetup) -> Result<Self, SetupError> {
-        let PluginSetup { name, kind, limits, grants, config, sha256 } = setup;
+        let PluginSetup { name, kind, limits, grants, config, shared_config, sha256 } = setup;
         let unreadable = |what: String| {
             move |reason: SecretError| SetupError::Secret { plugin: name.clone(), what, reason }
         };
@@ -76,6 +86,7 @@ impl Setup {
             limits: *limits,
             grants: grants.clone(),
             config,
+            shared_config: shared_config.clone(),
             prepared,
             sha256: sha256.clone(),
         })

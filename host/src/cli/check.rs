@@ -17,18 +17,20 @@ use serde_json::{Value, json};
 use super::arguments::{CheckArguments, Format};
 use super::compile_component::compilation;
 use super::directories;
-use super::load::load_either;
+use super::load::{check_shared, load_either, setup_as_filter};
 use super::output::{print_json, print_text};
 
 pub(super) fn run(arguments: &CheckArguments, settings: &Settings) -> anyhow::Result<ExitCode> {
     let engine = Engine::compiling(&directories::cache(settings)?, compilation())?;
     let mut all_are = true;
-    let named = arguments.of.paths.iter().map(|path| (path, settings.names_of(path)));
+    let named = arguments.plugins.iter().map(|plugin| (&plugin.path, plugin.names(settings)));
+    let mut loaded = Vec::new();
     for (path, name) in named.flat_map(|(path, names)| names.into_iter().map(move |name| (path, name))) {
         let checked = check(&engine, path, &name, settings);
         all_are &= checked.is_ok();
         let path = path.to_string_lossy();
-        match (arguments.of.output, checked) {
+        loaded.extend(checked.as_ref().ok().map(|checked| checked.plugin.clone()));
+        match (arguments.output, checked) {
             (Format::Text, Ok(checked)) => print_text(&checked.text(&path))?,
             (Format::Text, Err(error)) => print_text(&not_a_plugin(&path, &error))?,
             (Format::Json, Ok(checked)) => print_json(&checked.json(&path))?,
@@ -44,6 +46,9 @@ pub(super) fn run(arguments: &CheckArguments, settings: &Settings) -> anyhow::Re
                 }))?
             }
         };
+    }
+    if all_are {
+        check_shared(settings, &loaded)?;
     }
     Ok(if all_are { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -84,11 +89,8 @@ struct CheckedPlugin {
 /// Loads a plugin as a host does: its subscriptions may depend on its config.
 fn check(engine: &Engine, path: &Path, name: &str, settings: &Settings) -> anyhow::Result<CheckedPlugin> {
     let own = settings.plugins.get(name).cloned().unwrap_or_default();
-    // A value on the command line is that of the file, which may be a filter.
-    let mut filter = settings.filter_setup(&file_name(path));
     let as_plugin = own.setup(name, settings.limits());
-    filter.config.extend(as_plugin.config.clone());
-    let plugin = load_either(engine, path, &as_plugin, &filter)?;
+    let plugin = load_either(engine, path, &as_plugin, &setup_as_filter(settings, path, &as_plugin))?;
     let granted = own.grants;
     let size = std::fs::metadata(path).with_context(|| format!("{} cannot be read", path.display()))?.len();
     let (mut asks, mut wasi) = (BTreeMap::new(), BTreeSet::new());
@@ -235,6 +237,9 @@ fn describe_settings(settings: &[DeclaredSetting]) -> String {
         }
         if setting.is_secret {
             facts.push("secret".to_owned());
+        }
+        if !setting.former_names.is_empty() {
+            facts.push(format!("formerly {}", setting.former_names.join(", ")));
         }
         let doc = setting.doc.split_whitespace().collect::<Vec<_>>().join(" ");
         line(&format!("{} ({}): {doc}", setting.name, facts.join("; "))).into_owned()

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::arguments::{ConfigCheckArguments, Format};
 use super::chains::ChainLoader;
-use super::load::{Loader, reserve};
+use super::load::{Loader, check_shared, reserve};
 use super::output::{print_json, print_text};
 use super::plugin_errors::PluginErrors;
 use super::{preflight, usage};
@@ -51,7 +51,7 @@ fn plugins(settings: &Settings, problems: &mut Vec<anyhow::Error>) -> Vec<String
     // Each keeps its reservations until all are checked.
     let own = present.iter().map(|(name, (_, own))| (name.as_str(), own));
     let mut chains = ChainLoader::new(loader.engine(), settings, own);
-    let mut slots = Vec::new();
+    let (mut slots, mut failed) = (Vec::new(), Vec::new());
     for (name, (path, own)) in present {
         let loaded =
             loader.load_now(&path, &own.setup(&name, settings.limits())).map_err(anyhow::Error::from);
@@ -63,8 +63,13 @@ fn plugins(settings: &Settings, problems: &mut Vec<anyhow::Error>) -> Vec<String
         });
         match reserved {
             Ok(slot) => slots.push(slot),
-            Err(error) => problems.push(error),
+            Err(error) => failed.push(error),
         }
     }
+    let loaded: Vec<_> = slots.iter().map(PluginHandle::current).collect();
+    if failed.is_empty() {
+        failed.extend(check_shared(settings, &loaded).err());
+    }
+    problems.append(&mut failed);
     slots.iter().map(|slot| format!("{} {}", slot.name(), slot.current().version())).collect()
 }

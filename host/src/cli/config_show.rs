@@ -1,5 +1,6 @@
 //! `gtm-host config`: the settings that a host would have, and the definitions of all settings.
 
+mod declared;
 mod plugins;
 
 use std::process::ExitCode;
@@ -13,7 +14,8 @@ use toml::Value;
 use super::arguments::{ConfigArguments, ConfigCommand, ConfigShowArguments, Format};
 use super::config_check;
 use super::output::{print, print_json, print_text};
-use plugins::{is_of_every_plugin, of_plugins};
+use declared::public_values;
+use plugins::{PluginsShown, is_of_every_plugin, of_plugins};
 
 /// The origin of a value that is not set.
 const DEFAULT: &str = "default";
@@ -40,7 +42,9 @@ struct Shown {
 fn show(arguments: &ConfigShowArguments, settings: &Settings) -> anyhow::Result<()> {
     let mut shown = of_host(settings);
     let origin = |id: &str| arguments.origin(id).to_string();
-    shown.extend(of_plugins(settings, &arguments.written_grants().collect::<Vec<_>>(), &origin));
+    let grants: Vec<_> = arguments.written_grants().collect();
+    let plugins = PluginsShown { grants: &grants, public: &public_values(settings), origin: &origin };
+    shown.extend(of_plugins(settings, &plugins));
     for Shown { key, value, origin } in shown {
         let is_read = match arguments.output {
             Format::Json => print_json(&json!({ "key": key, "value": value, "origin": origin }))?,
@@ -136,6 +140,8 @@ fn text(words: &str) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use gtm_host::config::{GivenValue, Origin};
 
     use super::*;
@@ -162,7 +168,8 @@ mod tests {
     }
 
     fn plugins_shown(settings: &Settings) -> Vec<Shown> {
-        of_plugins(settings, &[], &|id| id.to_owned())
+        let plugins = PluginsShown { grants: &[], public: &BTreeSet::new(), origin: &|id| id.to_owned() };
+        of_plugins(settings, &plugins)
     }
 
     fn origin(settings: &Settings, key: &str) -> String {

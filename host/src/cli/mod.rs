@@ -43,7 +43,7 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use arguments::{Arguments, Command, UnknownVariable};
 use gtm_host::config::{LogFormat, OldName, Settings, old_variables};
 use gtm_host::remedy::WithRemedy;
@@ -51,7 +51,7 @@ use gtm_runtime::secret::without_passwords;
 use gtm_text::sanitize;
 use plugin_errors::PluginErrors;
 use tokio_util::sync::CancellationToken;
-use usage::OrUsage;
+use usage::{OrUsage, UsageError};
 
 const DEFECT: &str = "gtm-host has a defect, please report it";
 /// The time for ops in work after a stop signal: as long as one `handle` may take by default.
@@ -62,7 +62,10 @@ const INTERRUPTED: u8 = 130;
 /// Runs the program. Returns 0 after success, 1 after a failure, and 2 if the arguments, the environment or the settings are not valid.
 pub(crate) fn main() -> ExitCode {
     gtm_host::remedy::install();
-    let command = Arguments::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
+    let command = match Arguments::read(std::env::args_os()) {
+        Ok(command) => command,
+        Err(error) => return refuse_arguments(&error),
+    };
     if let Command::CompileComponent(arguments) = &command {
         return compile_component::run(arguments);
     }
@@ -80,9 +83,9 @@ pub(crate) fn main() -> ExitCode {
     });
     let settings = match started.or_usage() {
         Ok(settings) => settings,
-        Err(error) => return fail(&error, Arguments::log_format(std::env::args_os())),
+        Err(error) => return fail(&error, Arguments::error_format(std::env::args_os())),
     };
-    let format = settings.log.format.unwrap_or_default();
+    let format = settings.log.format.unwrap_or_else(|| Arguments::error_format(std::env::args_os()));
     execute(&command, settings).unwrap_or_else(|error| fail(&error, format))
 }
 
@@ -151,6 +154,21 @@ where
     // before them, so none is dropped.
     std::mem::forget(runtime);
     result
+}
+
+/// Ends with the error in the command line, or prints the help that it asks for.
+fn refuse_arguments(error: &clap::Error) -> ExitCode {
+    let format = Arguments::error_format(std::env::args_os());
+    if !error.use_stderr() || format == LogFormat::Text {
+        error.exit()
+    }
+    let words = error.to_string();
+    let words = words.strip_prefix("error: ").unwrap_or(&words);
+    // What follows is the same for all errors.
+    let words = words.split("\n\nUsage:").next().unwrap_or(words);
+    let words = words.split("\n\nFor more information").next().unwrap_or(words);
+    let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
+    fail(&UsageError(anyhow!(words)).into(), format)
 }
 
 /// Prints the error with which the program ends, in the format of its log. No filter hides it.

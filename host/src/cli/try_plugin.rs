@@ -12,11 +12,12 @@ use gtm_host::config::Settings;
 use gtm_host::remedy::WithRemedy;
 use gtm_oplog::{Namespace, Op, OpPlace, OperationType, Origin, Selection, Timestamp};
 use gtm_runtime::{
-    CallError, Effect, Engine, Failure, Filter, Grants, Handler, HttpAnswer, MetObstacle, Plugin,
+    CallError, ComponentKind, Effect, Engine, Failure, Filter, Grants, Handler, HttpAnswer, MetObstacle,
     PluginHandle, Recorder, Services,
 };
 use gtm_source::extended_json::{read_document, write_op};
 use gtm_source::{FileError, FileOptions, FileSource, Form};
+use gtm_store::Store;
 use gtm_text::sanitize::{counted, indented, line};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -24,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use super::arguments::{Format, TryArguments};
 use super::chains::ChainLoader;
 use super::compile_component::compilation;
+use super::load::{load_either, setup_as_filter};
 use super::output::{print, print_text};
 use super::server::cluster;
 use super::usage::{OrUsage, bail_usage};
@@ -50,7 +52,8 @@ async fn try_all(arguments: &TryArguments, settings: &Settings) -> anyhow::Resul
     while let Some(some) = ops.next().await? {
         for op in some {
             let (outcome, effects) = tried.call(&op).await;
-            all_went_well &= matches!(outcome, TryOutcome::Unwanted | TryOutcome::Handled);
+            all_went_well &=
+                matches!(outcome, TryOutcome::Unwanted | TryOutcome::Passed | TryOutcome::Handled);
             match arguments.output {
                 Format::Text => print_text(&text(&op, &outcome, &effects))?,
                 Format::Json => print(&object(&op, &outcome, &effects))?,
@@ -73,6 +76,8 @@ struct Tried {
 /// The result of an op.
 enum TryOutcome {
     Unwanted,
+    /// A filter for other plugins lets it pass.
+    Passed,
     Handled,
     Failed(Failure),
     Trapped(CallError),
@@ -84,7 +89,7 @@ enum TryOutcome {
 
 impl Tried {
     async fn load(arguments: &TryArguments, settings: &Settings) -> anyhow::Result<Self> {
-        let answers = answers(&arguments.answers)?;
+        let answers = answers(arguments)?;
         let client = match arguments.uri() {
             Some(uri) => Some(cluster(uri).await?),
             None => None,
@@ -96,15 +101,19 @@ impl Tried {
         if !arguments.says_grants() && setup.grants == Grants::default() {
             setup.grants = Grants::everything();
         }
-        let path = arguments.path.clone();
+        let path = arguments.plugin.path.clone();
         let mut chains = ChainLoader::new(&engine, settings, [(name.as_str(), &own)]);
-        let load = move || Plugin::load(&engine, &path, &setup);
+        let as_filter = setup_as_filter(settings, &path, &setup);
+        let load = move || load_either(&engine, &path, &setup, &as_filter);
         let plugin = tokio::task::spawn_blocking(load).await??;
         let effects: Arc<Mutex<Vec<_>>> = Arc::default();
         let taken = Arc::clone(&effects);
         let take = move |effect| taken.lock().unwrap_or_else(PoisonError::into_inner).push(effect);
-        let recorder = Some(Recorder::new(take).answering(answers, arguments.allow_http_get));
-        let handle = PluginHandle::new(plugin, Services { client, recorder, ..Services::default() });
+        let recorder = Recorder::new(take).answering(answers, arguments.allow_http_get).changing_state();
+        // The state lasts as long as the command.
+        let store = Some((Store::in_memory().await?, settings.name().into()));
+        let services = Services { client, store, recorder: Some(recorder), ..Services::default() };
+        let handle = PluginHandle::new(plugin, services);
         let tried = handle.clone();
         tokio::task::spawn_blocking(move || chains.add_chain(&tried)).await??;
         Ok(Self { handler: Handler::new(&handle), handle, effects })
@@ -123,6 +132,7 @@ impl Tried {
                 return TryOutcome::Unwanted;
             }
             match Filter::new(&self.handle).call(op, 1).await {
+                Ok(true) if self.handle.current().kind() == ComponentKind::Filter => return TryOutcome::Passed,
                 Ok(true) => {}
                 Ok(false) => return TryOutcome::Unwanted,
                 Err(error) => return TryOutcome::Trapped(error),
@@ -156,9 +166,9 @@ impl Tried {
 }
 
 /// Returns the answers on the command line.
-fn answers(words: &[String]) -> anyhow::Result<Vec<HttpAnswer>> {
+fn answers(arguments: &TryArguments) -> anyhow::Result<Vec<HttpAnswer>> {
     let mut answers = Vec::new();
-    for pair in words.chunks_exact(2) {
+    for pair in arguments.answers.chunks_exact(2) {
         if let [request, body] = pair {
             let is_json = serde_json::from_str::<serde::de::IgnoredAny>(body).is_ok();
             let body = match is_json {
@@ -171,6 +181,8 @@ fn answers(words: &[String]) -> anyhow::Result<Vec<HttpAnswer>> {
             };
             let answer =
                 HttpAnswer::new(request, body).map_err(|reason| anyhow!("--answer: {reason}")).or_usage()?;
+            let with_headers = arguments.headers_of(answers.len()).try_fold(answer, HttpAnswer::with_header);
+            let answer = with_headers.map_err(|reason| anyhow!("--answer-header: {reason}")).or_usage()?;
             answers.push(answer);
         }
     }
@@ -181,6 +193,7 @@ impl TryOutcome {
     fn name(&self) -> &'static str {
         match self {
             Self::Unwanted => "unwanted",
+            Self::Passed => "passed",
             Self::Handled => "handled",
             Self::Failed(Failure::Retry { .. }) => "retry",
             Self::Failed(Failure::Reject { .. }) => "reject",
@@ -192,7 +205,7 @@ impl TryOutcome {
 
     fn reason(&self) -> Option<String> {
         match self {
-            Self::Unwanted | Self::Handled => None,
+            Self::Unwanted | Self::Passed | Self::Handled => None,
             Self::Failed(Failure::Retry { reason, after: Some(after) }) => {
                 Some(format!("{reason} (after {})", humantime::format_duration(*after)))
             }

@@ -28,7 +28,7 @@ pub use gtm_text::units::{parse_size, parse_time, parse_time_above_zero};
 pub use hint::nearest;
 pub use layers::{GivenValue, HIDDEN, OldName, Origin, Origins, in_one_line, old_variables, quoted_key};
 pub use mistakes::Mistake;
-pub use plugins::{ConfigValue, LimitSettings, PluginSettings};
+pub use plugins::{ConfigTexts, ConfigValue, LimitSettings, PluginSettings};
 pub use reference::{reference, schema};
 pub use secret::{SecretText, secret};
 use serde::{Deserialize, Deserializer, de};

@@ -45,6 +45,9 @@ pub struct PluginSettings {
     pub grants: Grants,
     /// What it reads through `wasi:config/store`.
     pub config: BTreeMap<String, ConfigValue>,
+    /// The keys of its config that were set for several plugins together, of which some may not declare them.
+    #[serde(skip)]
+    pub shared_config: BTreeSet<String>,
 }
 
 /// Returns the values of a config.
@@ -154,8 +157,18 @@ impl PluginSettings {
             limits: self.limits.over(limits),
             grants: self.grants.clone(),
             config: secrets(&self.config),
+            shared_config: self.shared_config.clone(),
             sha256: self.sha256.clone(),
         }
+    }
+
+    /// Sets a value of its config. `is_shared`: the value is for several plugins, of which some may not declare the setting.
+    pub fn set(&mut self, key: String, value: ConfigValue, is_shared: bool) {
+        match is_shared {
+            true => drop(self.shared_config.insert(key.clone())),
+            false => drop(self.shared_config.remove(&key)),
+        }
+        self.config.insert(key, value);
     }
 
     /// Returns how its ops are delivered. `policy` is that of all plugins.
@@ -183,15 +196,33 @@ impl PluginSettings {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(
     untagged,
-    expecting = "expected a text, a number, true, false, { env = \"NAME\" } or { file = \"PATH\" }"
+    expecting = "expected a text, a number, true, false, a list of texts without commas, { env = \"NAME\" } or { file = \"PATH\" }"
 )]
 #[allow(missing_docs, reason = "the names explain themselves")]
 pub enum ConfigValue {
     Integer(i64),
     Float(f64),
     Flag(bool),
+    /// Several texts. The plugin reads them separated by commas.
+    Texts(ConfigTexts),
     /// A text, or where one is.
     Secret(Secret),
+}
+
+/// Texts without commas.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Vec<String>")]
+pub struct ConfigTexts(Vec<String>);
+
+impl TryFrom<Vec<String>> for ConfigTexts {
+    type Error = &'static str;
+
+    fn try_from(texts: Vec<String>) -> Result<Self, &'static str> {
+        match texts.iter().any(|text| text.contains(',')) {
+            true => Err("a comma separates texts, and one of them contains it"),
+            false => Ok(Self(texts)),
+        }
+    }
 }
 
 impl ConfigValue {
@@ -215,6 +246,7 @@ impl fmt::Display for ConfigValue {
             Self::Integer(integer) => integer.fmt(f),
             Self::Float(float) => float.fmt(f),
             Self::Flag(flag) => flag.fmt(f),
+            Self::Texts(ConfigTexts(texts)) => f.write_str(&texts.join(",")),
             Self::Secret(Secret::Value(text)) => f.write_str(text),
             Self::Secret(Secret::Env { env }) => write!(f, "the variable {env}"),
             Self::Secret(Secret::File { file }) => write!(f, "the file {}", file.display()),
@@ -228,7 +260,7 @@ mod tests {
 
     #[test]
     fn settings_of_a_plugin_override_those_of_all_plugins() {
-        let text = "lanes = 2\nlimits.memory = \"1 MiB\"\nlimits.http_requests = 1\nconfig = { n = 3, t = \"x\", s = { env = \"A\" } }\n";
+        let text = "lanes = 2\nlimits.memory = \"1 MiB\"\nlimits.http_requests = 1\nconfig = { n = 3, t = \"x\", s = { env = \"A\" }, l = [\"a\", \"b\"] }\n";
         let settings: PluginSettings = toml::from_str(text).unwrap();
         let all = LimitSettings { log_lines: Some(5), ..LimitSettings::default() }.over(Limits::default());
         let setup = settings.setup("x", all);
@@ -239,6 +271,9 @@ mod tests {
         assert_eq!(setup.config["n"], Secret::Value("3".into()));
         assert_eq!(setup.config["t"], Secret::Value("x".into()));
         assert_eq!(setup.config["s"], Secret::Env { env: "A".into() });
+        assert_eq!(setup.config["l"], Secret::Value("a,b".into()));
+        let refused = toml::from_str::<PluginSettings>("config.l = [\"a,b\"]").unwrap_err();
+        assert!(refused.to_string().contains("a list of texts without commas"), "{refused}");
         let policy = settings.policy(DeliveryPolicy::default());
         assert_eq!((policy.delivery.lanes, policy.delivery.batch_ops), (2, 500));
     }

@@ -50,6 +50,10 @@ fn words(remedy: &PluginRemedy<'_>) -> String {
                 "pass --set {plugin}:{name}=VALUE, or set {name} under [plugins.{plugin}.config] in gtm.toml"
             )
         }
+        PluginRemedy::NewSetting { plugin, name } => format!(
+            "set {name} under [plugins.{plugin}.config] in gtm.toml, put the new version in the place of the plugin's file, and send SIGHUP \
+             to the host: it reads both together"
+        ),
         PluginRemedy::KnownSettings { known: [], .. } => "remove it: the plugin has no settings".to_owned(),
         PluginRemedy::KnownSettings { known, .. } => format!(
             "the settings of the plugin are {}; to set one of another plugin alone, pass --set PLUGIN:NAME=VALUE",

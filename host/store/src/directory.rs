@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bson::RawDocument;
-use redb::backends::FileBackend;
+use redb::backends::{FileBackend, InMemoryBackend};
 use redb::{
     CommitError, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition,
     TableError, TransactionError,
@@ -94,6 +94,19 @@ impl DirectoryStore {
         };
         let database = Arc::new(blocking(&file, open).await?);
         Ok(Self { database, file, name })
+    }
+
+    /// Makes a store that lives in memory, as long as it has a clone.
+    pub(super) async fn in_memory() -> Result<Self, StoreError> {
+        let file: Arc<Path> = Path::new("").into();
+        let opened = Arc::clone(&file);
+        let make = move || {
+            let database = Database::builder().create_with_backend(InMemoryBackend::new())?;
+            prepare(&database, &opened)?;
+            Ok(database)
+        };
+        let database = Arc::new(blocking(&file, make).await?);
+        Ok(Self { database, file, name: "the store in memory".into() })
     }
 
     /// Returns whether there is a store in this directory.

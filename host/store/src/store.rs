@@ -75,6 +75,14 @@ impl Store {
         }
     }
 
+    /// Makes a store that lives in memory, for a trial.
+    ///
+    /// # Errors
+    /// Fails only by a defect.
+    pub async fn in_memory() -> Result<Self, StoreError> {
+        Ok(Self { backend: Backend::Directory(DirectoryStore::in_memory().await?) })
+    }
+
     /// Makes a store that keeps nothing.
     pub fn none() -> Self {
         Self { backend: Backend::None }

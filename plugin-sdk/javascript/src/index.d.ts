@@ -2,7 +2,7 @@
  * Write gtm-host plugins in JavaScript and TypeScript: your own code, in a sandbox, on every change in MongoDB.
  *
  * A plugin is a module that exports `handle`, `handleBatch` or `timers`, and optionally `filter`, `settings`, `init` and `subscriptions`:
- * see {@link Plugin}.
+ * see {@link Plugin}. A module that exports only `filter` is a filter component, which runs before the filters of plugins.
  *
  * @example
  * import { mail } from "gtm-plugin";

@@ -111,6 +111,8 @@ def subscriptions(function: F) -> F:
 def filter(function: F) -> F:
     """Returns whether the handler gets an op. It must be quick. Without it, the plugin handles every op.
 
+    A module with a filter and without a handler is a filter for other plugins, which runs before their own.
+
     An exception ends the instance, and the host tries the op again. If a document cannot be decoded, the handler gets the op and rejects it.
     """
     registry.filter = taking(function)

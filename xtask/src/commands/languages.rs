@@ -42,20 +42,13 @@ pub(crate) fn run(names: &[String]) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The templates that are built and tried besides that of each language's example.
+const TEMPLATES: [&str; 4] = ["webhook", "enrich", "aggregate", "filter"];
+
 /// Makes a project and runs the commands that `gtm-host new` prints. Returns the toolchain that is missing, if one is.
 fn walk(language: &Language, compilers: &Venv) -> anyhow::Result<Option<String>> {
     let project = language.project();
-    if project.exists() {
-        fs::remove_dir_all(&project)?;
-    }
-    let host = target_dir().join("debug/gtm-host");
-    let mut new = Command::new(&host);
-    new.args(["new", "welcome", "--lang", language.name, "--dir"]).arg(&project);
-    let output = path(&mut new, compilers)?.output().context("gtm-host cannot be started")?;
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    if !output.status.success() {
-        bail!("gtm-host new: {}", String::from_utf8_lossy(&output.stderr));
-    }
+    let said = new(language, "mail", &project, compilers)?;
     // The lines: made DIR; cd DIR; what to install; then the commands that build, test, try and run the plugin.
     let lines: Vec<&str> = said.lines().skip(2).map(str::trim).collect();
     let Some((_run, lines)) = lines.split_last() else { bail!("gtm-host new prints no command: {said}") };
@@ -76,6 +69,7 @@ fn walk(language: &Language, compilers: &Venv) -> anyhow::Result<Option<String>>
         println!("    {}: {line}: {:.1} s", language.name, started.elapsed().as_secs_f64());
     }
     documented(language, lines, &project, compilers)?;
+    templates(language, &project, compilers)?;
     again(language, lines, &project, compilers)?;
     // A plugin of the tests uses what the SDK offers beyond the example.
     let tests = gtm_test_support::root().join("host/tests/plugins");
@@ -124,6 +118,56 @@ fn walk(language: &Language, compilers: &Venv) -> anyhow::Result<Option<String>>
     let size = fs::metadata(&plugin).with_context(|| format!("{} was not built", plugin.display()))?.len();
     println!("    {}: {} KiB", language.name, size / 1024);
     Ok(None)
+}
+
+/// Makes a project with a template. Returns what `gtm-host new` prints.
+fn new(language: &Language, template: &str, project: &Path, compilers: &Venv) -> anyhow::Result<String> {
+    if project.exists() {
+        fs::remove_dir_all(project)?;
+    }
+    let mut new = Command::new(target_dir().join("debug/gtm-host"));
+    new.args(["new", "welcome", "--lang", language.name, "--template", template, "--dir"]).arg(project);
+    let output = path(&mut new, compilers)?.output().context("gtm-host cannot be started")?;
+    if !output.status.success() {
+        bail!("gtm-host new --template {template}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Tests the other templates, each with its files in place of those of the project, whose SDK and packages are built already. Builds and
+/// tries them where that takes seconds: a component in Python takes as long to compile as all others together.
+fn templates(language: &Language, project: &Path, compilers: &Venv) -> anyhow::Result<()> {
+    let templates = match language.name {
+        "rust" | "js" | "ts" | "python" => TEMPLATES.as_slice(),
+        "go" => &["webhook", "enrich", "aggregate"],
+        _ => return Ok(()),
+    };
+    let made = project.with_extension("template");
+    let (plugin, overlay) =
+        (language.plugin(), format!("rm -rf gtm .cargo && cp -R . '{}'", project.display()));
+    let built = fs::read(&plugin)?;
+    for template in templates {
+        let said = new(language, template, &made, compilers)?;
+        run_line(&overlay, &made, compilers)?;
+        let lines: Vec<&str> = said.lines().skip(2).map(str::trim).collect();
+        let [.., build, test, tried, _run] = lines.as_slice() else {
+            bail!("gtm-host new prints no commands: {said}")
+        };
+        let lines = match (language.name, *template) {
+            ("rust" | "js", _) | ("python", "webhook" | "filter") => vec![*build, *test, *tried],
+            ("ts", _) => vec!["npm run check", *test],
+            _ => vec![*test],
+        };
+        for line in lines {
+            let started = Instant::now();
+            run_line(line, project, compilers).with_context(|| format!("the template {template}"))?;
+            println!("    {} {template}: {line}: {:.1} s", language.name, started.elapsed().as_secs_f64());
+        }
+    }
+    new(language, "mail", &made, compilers)?;
+    run_line(&overlay, &made, compilers)?;
+    // Another build of the same source may have other bytes.
+    Ok(fs::write(&plugin, built)?)
 }
 
 /// Builds a plugin of the tests in a copy of the project, in place of the example, as `errand.wasm`.

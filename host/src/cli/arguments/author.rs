@@ -2,21 +2,22 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{ArgMatches, Args, ValueEnum};
 use gtm_host::config::{Origin, PluginSettings, SecretText, Settings, file_name};
 
 use super::common::{CommonArguments, Format};
 use super::help::{CONFIG, SCHEMA, SHOW};
-use super::plugins::{PluginFilter, PluginGrant, PluginValue};
+use super::plugins::{PluginFile, PluginFilter, PluginGrant, PluginValue};
 use super::run::RunArguments;
 use super::setting::{CacheGroup, SettingArguments};
 
 /// The arguments of `try`.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct TryArguments {
-    /// The plugin
-    #[arg(value_name = "FILE")]
-    pub(in crate::cli) path: PathBuf,
+    /// The plugin. With a NAME, it is tried as a version of that plugin: with its config, limits and grants
+    #[arg(value_name = "[NAME=]FILE")]
+    pub(in crate::cli) plugin: PluginFile,
     /// A file of ops, as gtm-host tail prints them, or any file that gtm-host replay takes; - is the standard input. May be repeated
     #[arg(long = "op", value_name = "FILE")]
     pub(in crate::cli) files: Vec<PathBuf>,
@@ -53,6 +54,12 @@ pub(in crate::cli) struct TryArguments {
     /// is not 200; the URL may end in *. May be repeated. Several answers to one request are used one after another
     #[arg(long = "answer", num_args = 2, value_names = ["REQUEST", "FILE|JSON"])]
     pub(in crate::cli) answers: Vec<String>,
+    /// A header of the --answer before it. Without a Content-Type, the answer is JSON. May be repeated
+    #[arg(long = "answer-header", value_name = "NAME: VALUE", requires = "answers")]
+    headers: Vec<String>,
+    /// For each header, the number of answers up to it.
+    #[arg(skip)]
+    answers_before_headers: Vec<usize>,
     /// Send the plugin's GET and HEAD requests that have no --answer. By default no request is sent, and each gets an empty 200
     #[arg(long)]
     pub(in crate::cli) allow_http_get: bool,
@@ -71,8 +78,33 @@ pub(in crate::cli) struct TryArguments {
 impl TryArguments {
     /// Returns the plugin's name: of several names in the settings, that of the file, or else the first.
     pub(in crate::cli) fn name(&self, settings: &Settings) -> String {
-        let (names, file) = (settings.names_of(&self.path), file_name(&self.path));
+        let (names, file) = (self.plugin.names(settings), file_name(&self.plugin.path));
         names.iter().find(|name| **name == file).or(names.first()).cloned().unwrap_or(file)
+    }
+
+    /// Finds out to which answer each header belongs.
+    ///
+    /// # Errors
+    /// A header has no answer before it.
+    pub(super) fn place_headers(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        let indices = |id| matches.indices_of(id).into_iter().flatten().collect::<Vec<_>>();
+        let (answers, headers) = (indices("answers"), indices("headers"));
+        // Each answer has two values.
+        let before = |header: &usize| answers.iter().filter(|answer| *answer < header).count() / 2;
+        self.answers_before_headers = headers.iter().map(before).collect();
+        match self.answers_before_headers.contains(&0) {
+            true => Err(clap::Error::raw(
+                ErrorKind::MissingRequiredArgument,
+                "--answer-header has no --answer before it. help: pass it after the --answer to which it belongs\n",
+            )),
+            false => Ok(()),
+        }
+    }
+
+    /// Returns the headers of an answer, from 0.
+    pub(in crate::cli) fn headers_of(&self, answer: usize) -> impl Iterator<Item = &str> {
+        let headers = self.headers.iter().zip(&self.answers_before_headers);
+        headers.filter(move |(_, before)| **before == answer + 1).map(|(header, _)| header.as_str())
     }
 
     /// Returns whether the command line grants anything.
@@ -87,6 +119,7 @@ impl TryArguments {
 
     pub(super) fn settings(&self) -> anyhow::Result<Settings> {
         let mut settings = self.common.settings_with(|given| self.cache.add_to(given))?;
+        self.plugin.check_name(&settings)?;
         let name = self.name(&settings);
         settings.plugins.entry(name.clone()).or_insert_with(PluginSettings::default);
         self.filters.iter().try_for_each(|filter| filter.apply_to_one(&name, &mut settings))?;
@@ -106,6 +139,10 @@ pub(in crate::cli) struct NewArguments {
     /// The language of the plugin
     #[arg(long, value_name = "LANGUAGE", default_value = "rust")]
     pub(in crate::cli) lang: Language,
+    /// What the plugin does: it sends mail, or each document to a web server (webhook), adds what a server knows to documents (enrich), adds
+    /// documents up (aggregate), or decides which ops reach other plugins (filter). C, C++ and Zig have mail, and Go has all but filter
+    #[arg(long, value_name = "PURPOSE", default_value = "mail")]
+    pub(in crate::cli) template: Purpose,
     /// The folder to create, or an empty one [default: NAME]
     #[arg(long, value_name = "DIR")]
     pub(in crate::cli) dir: Option<PathBuf>,
@@ -115,6 +152,16 @@ pub(in crate::cli) struct NewArguments {
     pub(in crate::cli) sdk: Option<PathBuf>,
     #[command(flatten)]
     pub(super) common: CommonArguments,
+}
+
+/// What a new plugin does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum Purpose {
+    Mail,
+    Webhook,
+    Enrich,
+    Aggregate,
+    Filter,
 }
 
 /// The language of a new plugin.

@@ -114,6 +114,7 @@ Exit status: 0 every plugin is compiled, 1 one is not, 2 the command line, the e
 pub(super) const CHECK: &str = "\
 gtm-host compiles each plugin as if to run it, and asks it for its subscriptions, in the sandbox. The plugin has the config, the limits and \
 the grants that the settings file (--config) has for a plugin with this path, or else with the file's name, together with --set and --grant. \
+To check a new file as a version of a plugin that has another path, specify the plugin's name: gtm-host check NAME=FILE. \
 You can pin a plugin to the sha256 that is printed: gtm-host --plugin FILE@sha256:DIGEST, or sha256 in the settings file. A plugin asks for a \
 capability, such as mail, by importing it; the log and its config need no grant. The output shows beside each capability what is granted. Without \
 a grant, the interfaces of WASI reach nothing outside the sandbox.
@@ -122,6 +123,7 @@ Examples:
   gtm-host check target/wasm32-wasip2/release/my_plugin.wasm
   gtm-host check my_plugin.wasm --grant mail --grant http=api.example.com
   gtm-host check my_plugin.wasm --config gtm.toml --set namespace=shop.orders
+  gtm-host check notify=notify-2.wasm --config gtm.toml
   gtm-host check plugins/*.wasm --output json | jq 'select(.plugin | not)'
 
 Exit status: 0 every file is a plugin, 1 one is not, 2 the command line, the environment or the settings file is not valid.";
@@ -225,7 +227,7 @@ pub(super) const TRY: &str = "\
 The plugin runs in its sandbox, as under a host. Its log goes to standard error. An HTTP request without an --answer gets an empty 200, \
 which is made up: if the plugin fails after it, the outcome of the op is unknown.
 
-The command performs none of the plugin's side effects. So without --grant, and without grants in the settings file, the plugin has every \
+The command performs none of the plugin's side effects. The plugin's state is in memory, and lasts until the command ends. So without --grant, and without grants in the settings file, the plugin has every \
 grant but those for variables and directories. With them, it has only these, and an op that needs more ends the command with an error that \
 names the missing grant.
 
@@ -238,17 +240,21 @@ Examples:
   gtm-host try my_plugin.wasm --op ops.jsonl \\
     --answer 'GET https://api.example.com/users/1' user.json
   gtm-host try my_plugin.wasm --op ops.jsonl \\
-    --answer 'POST https://api.example.com/* 503' '{}'
+    --answer 'POST https://api.example.com/* 503' '{}' \\
+    --answer-header 'Retry-After: 5'
   gtm-host tail --namespace shop.orders > ops.jsonl
   gtm-host try my_plugin.wasm --op ops.jsonl --output json
 
-Exit status: 0 each op was handled or not wanted, 1 one was not handled, or its outcome is unknown, 2 the command line, the environment or \
+Exit status: 0 each op was handled, passed by a filter, or not wanted, 1 one was not handled, or its outcome is unknown, 2 the command line, the environment or \
 the settings file is not valid, 130 stopped by a signal.";
 
 pub(super) const NEW: &str = "\
+Each project builds, has tests, declares its settings, and says in its README which grants the plugin needs and how to run it.
+
 Examples:
-  gtm-host new count_orders
+  gtm-host new count_orders --template aggregate
   cd count_orders && cargo test && cargo plugin
+  gtm-host new notify --lang python --template webhook
 
 Exit status: 0 done, 1 failed, 2 the command line, the environment or the settings file is not valid.";
 

@@ -27,7 +27,7 @@ use std::path::PathBuf;
 pub(super) use admin::{SeekArguments, StatusArguments, SteerArguments, SwapArguments};
 pub(super) use author::{
     ComponentizeArguments, ConfigArguments, ConfigCheckArguments, ConfigCommand, ConfigShowArguments,
-    Language, NewArguments, TryArguments,
+    Language, NewArguments, Purpose, TryArguments,
 };
 pub(super) use check::{CheckArguments, CompileArguments};
 pub(super) use checkpoints::{
@@ -174,6 +174,7 @@ impl Arguments {
                 arguments.sort(&|name| deepest.value_source(name) == Some(ValueSource::CommandLine));
             }
             Command::Config(arguments) => arguments.take_file(),
+            Command::Try(arguments) => arguments.place_headers(deepest)?,
             _ => {}
         }
         Ok(command)
@@ -201,16 +202,32 @@ impl Arguments {
         })
     }
 
-    /// Returns the log format that the command line or the environment has, even if the settings cannot be used.
-    pub(super) fn log_format(words: impl IntoIterator<Item = OsString>) -> LogFormat {
-        let words = words.into_iter().collect();
-        let matches = Self::matches(words, &|variable: &str| std::env::var_os(variable)).ok();
-        let mut deepest = matches.as_ref();
-        while let Some((_, inner)) = deepest.and_then(ArgMatches::subcommand) {
-            deepest = Some(inner);
-        }
-        let format = deepest.and_then(|matches| matches.try_get_one::<toml::Value>("log.format").ok()?);
-        match format.and_then(|format| format.as_str()) {
+    /// Returns the format of the error with which the program ends, even if the command line is not valid: that of the log, or else that
+    /// of the output.
+    pub(super) fn error_format(words: impl IntoIterator<Item = OsString>) -> LogFormat {
+        Self::error_format_with(words, |variable| std::env::var_os(variable))
+    }
+
+    fn error_format_with(
+        words: impl IntoIterator<Item = OsString>,
+        value: impl Fn(&str) -> Option<OsString>,
+    ) -> LogFormat {
+        let words: Vec<OsString> = words.into_iter().skip(1).take_while(|word| word != "--").collect();
+        let words: Vec<&str> = words.iter().filter_map(|word| word.to_str()).collect();
+        // The last one counts.
+        let typed = |option: &str| {
+            let value = |(index, word): (usize, &&str)| match word.strip_prefix(option)?.split_once('=') {
+                Some(("", value)) => Some(value.to_owned()),
+                _ if *word == option => words.get(index + 1).map(|&value| value.to_owned()),
+                _ => None,
+            };
+            words.iter().enumerate().filter_map(value).next_back()
+        };
+        let set = Setting::find("log.format").and_then(|setting| {
+            typed(&format!("--{}", setting.option()))
+                .or_else(|| value(&setting.variable())?.into_string().ok())
+        });
+        match set.or_else(|| typed("--output")).as_deref() {
             Some("json") => LogFormat::Json,
             _ => LogFormat::Text,
         }

@@ -28,8 +28,8 @@ pub(in crate::cli) struct PluginArguments {
     #[arg(long = "filter", env = "GTM_FILTER", value_name = "[NAME:]FILE")]
     filters: Vec<PluginFilter>,
 
-    /// A value of the config of the plugin or filter NAME, or, without a NAME, of every plugin's. May be repeated; in the variable, one value
-    /// per line
+    /// A value of the config of the plugin or filter NAME, or, without a NAME, of every plugin that declares the setting. Several texts are
+    /// separated by commas. May be repeated: the last value of a key counts. In the variable, one value per line
     #[arg(
         short = 's',
         long = "set",
@@ -97,6 +97,50 @@ impl PluginArguments {
     }
 }
 
+/// A file of a plugin, and the name of the plugin whose settings it gets, if the user specified one.
+#[derive(Clone, Debug)]
+pub(in crate::cli) struct PluginFile {
+    pub(in crate::cli) name: Option<String>,
+    pub(in crate::cli) path: PathBuf,
+}
+
+impl FromStr for PluginFile {
+    type Err = String;
+
+    fn from_str(argument: &str) -> Result<Self, String> {
+        let (name, path) = match argument.split_once('=') {
+            Some((name, path)) if !is_path(argument, name, path) => (Some(name.to_owned()), path),
+            _ => (None, argument),
+        };
+        if name.as_ref().is_some_and(String::is_empty) || path.is_empty() {
+            return Err("expected FILE or NAME=FILE".to_owned());
+        }
+        Ok(Self { name, path: path.into() })
+    }
+}
+
+impl PluginFile {
+    /// Returns the names of the plugins whose settings the file gets: the one that the user specified, or else those that the settings have
+    /// for this path.
+    pub(in crate::cli) fn names(&self, settings: &Settings) -> Vec<String> {
+        self.name.clone().map_or_else(|| settings.names_of(&self.path), |name| vec![name])
+    }
+
+    /// Checks that the settings know a plugin with the specified name.
+    ///
+    /// # Errors
+    /// They know only other plugins.
+    pub(super) fn check_name(&self, settings: &Settings) -> anyhow::Result<()> {
+        let Some(name) = &self.name else { return Ok(()) };
+        let Settings { plugins, plugin_dir, .. } = settings;
+        if plugins.is_empty() || plugins.contains_key(name) || plugin_dir.is_some() {
+            return Ok(());
+        }
+        let known = plugins.keys().cloned().collect::<Vec<_>>().join(", ");
+        bail!("{name}={}: the settings have no plugin {name}; they have: {known}", self.path.display())
+    }
+}
+
 #[derive(Clone, Debug)]
 struct NamedPlugin {
     name: String,
@@ -113,14 +157,12 @@ impl FromStr for NamedPlugin {
                 "after @sha256: {error}. A path that ends like this can be set as path in a settings file"
             )
         })?;
-        let (name, path) = match argument.split_once('=') {
-            Some((name, path)) if !is_path(argument, name, path) => (name.to_owned(), Path::new(path)),
-            _ => (file_name(Path::new(argument)), Path::new(argument)),
-        };
-        if name.is_empty() || path.as_os_str().is_empty() {
+        let PluginFile { name, path } = argument.parse()?;
+        let name = name.unwrap_or_else(|| file_name(&path));
+        if name.is_empty() {
             return Err("expected FILE or NAME=FILE".to_owned());
         }
-        Ok(Self { name, path: path.to_owned(), sha256 })
+        Ok(Self { name, path, sha256 })
     }
 }
 
@@ -226,7 +268,9 @@ impl PluginValue {
             return Ok(());
         }
         let what = || format!("{option} {}:{key}", plugin.as_deref().unwrap_or_default());
-        change(settings, plugin.as_deref(), what, |plugin| drop(plugin.config.insert(key.clone(), value())))
+        // One plugin alone must declare it.
+        let is_shared = plugin.is_none() && (settings.plugins.len() > 1 || settings.plugin_dir.is_some());
+        change(settings, plugin.as_deref(), what, |plugin| plugin.set(key.clone(), value(), is_shared))
     }
 
     /// Does the same, if a value without a name is that of the plugin `name`.

@@ -1,5 +1,7 @@
 //! The settings of plugins that a host would have, as keys of a settings file.
 
+use std::collections::BTreeSet;
+
 use gtm_host::config::{ConfigValue, HIDDEN, PluginSettings, Settings, quoted_key};
 use gtm_runtime::Secret;
 use toml::{Table, Value};
@@ -14,17 +16,25 @@ pub(super) fn is_of_every_plugin(key: &str) -> bool {
     key.starts_with(EVERY_PLUGIN)
 }
 
-/// Returns the settings of plugins, from the settings file and the command line. `grants` are those of the command line, each with the
-/// plugin that has it, or none for all. `origin` returns where the values of an option come from, by its id.
-pub(super) fn of_plugins(
-    settings: &Settings,
-    grants: &[(Option<&str>, &str)],
-    origin: &dyn Fn(&str) -> String,
-) -> Vec<Shown> {
+/// What is known about the settings of plugins besides the settings themselves.
+pub(super) struct PluginsShown<'a> {
+    /// The grants of the command line, each with the plugin that has it, or none for all.
+    pub(super) grants: &'a [(Option<&'a str>, &'a str)],
+    /// The keys of values of configs that are not secret.
+    pub(super) public: &'a BTreeSet<String>,
+    /// Returns where the values of an option come from, by its id.
+    pub(super) origin: &'a dyn Fn(&str) -> String,
+}
+
+/// Returns the settings of plugins, from the settings file and the command line.
+pub(super) fn of_plugins(settings: &Settings, plugins: &PluginsShown<'_>) -> Vec<Shown> {
+    let PluginsShown { grants, public, origin } = *plugins;
     let mut shown = Vec::new();
     for (key, value, origin) in settings.origins.of_plugins() {
         // Headers may be a table of their own.
-        let is_secret = key.contains(".config.") || key.contains(".headers.") || key.contains(".aws_sigv4.");
+        let is_secret = (key.contains(".config.") && !public.contains(key))
+            || key.contains(".headers.")
+            || key.contains(".aws_sigv4.");
         let value = if is_secret { hidden(value) } else { without_secrets(value) };
         shown.push(Shown { key: key.to_owned(), value: Some(value), origin: origin.to_string() });
     }
@@ -49,7 +59,8 @@ pub(super) fn of_plugins(
             let is_of_file = settings.origins.get(&key).is_some_and(|(written, _)| is_config(written, value));
             if !is_of_file {
                 shown.retain(|shown| shown.key != key);
-                shown.push(Shown { key, value: Some(text(HIDDEN)), origin: origin("values") });
+                let value = if public.contains(&key) { text(&value.to_string()) } else { text(HIDDEN) };
+                shown.push(Shown { key, value: Some(value), origin: origin("values") });
             }
         }
     }
@@ -100,6 +111,7 @@ fn is_config(written: &Value, value: &ConfigValue) -> bool {
         (Value::Integer(written), ConfigValue::Integer(value)) => written == value,
         (Value::Float(written), ConfigValue::Float(value)) => written == value,
         (Value::Boolean(written), ConfigValue::Flag(value)) => written == value,
+        (Value::Array(_), ConfigValue::Texts(_)) => true,
         (Value::Table(_), ConfigValue::Secret(Secret::Env { .. } | Secret::File { .. })) => true,
         _ => false,
     }

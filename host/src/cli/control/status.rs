@@ -55,7 +55,10 @@ const TOTAL_COLUMNS: [Column; 8] = [
     Column {
         head: "VERSION",
         numeric: false,
-        cell: |plugin, _| line(&plugin.version).chars().take(VERSION_WIDTH).collect(),
+        cell: |plugin, _| match plugin.version.as_str() {
+            "" => "-".to_owned(),
+            version => line(version).chars().take(VERSION_WIDTH).collect(),
+        },
     },
 ];
 

@@ -1,5 +1,6 @@
 //! `gtm-host new`: makes the project of a plugin from the example in its language.
 
+mod purposes;
 mod sdk;
 mod templates;
 
@@ -7,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, bail};
+use purposes::PurposeTemplate;
 use regex::Regex;
 use templates::Template;
 
@@ -25,7 +27,7 @@ const RESERVED_NAMES: [&str; 26] = [
 ];
 
 pub(super) fn run(arguments: &NewArguments) -> anyhow::Result<ExitCode> {
-    let NewArguments { name, lang, dir, sdk, .. } = arguments;
+    let NewArguments { name, lang, template: purpose, dir, sdk, .. } = arguments;
     let is_part = |part: char| part.is_ascii_lowercase() || part.is_ascii_digit() || part == '_';
     if !name.starts_with(|first: char| first.is_ascii_lowercase()) || !name.chars().all(is_part) {
         bail_usage!(
@@ -42,21 +44,43 @@ pub(super) fn run(arguments: &NewArguments) -> anyhow::Result<ExitCode> {
         bail!("{} is not empty. help: pass another folder with --dir", dir.display());
     }
     let template = templates::of(*lang);
+    let purpose = PurposeTemplate::of(*purpose);
+    let Some(sources) = (purpose.sources)(*lang) else {
+        bail_usage!(
+            "the template {} does not exist in this language. help: choose one of the languages that have it with --lang: {}",
+            purpose.name(),
+            purpose.languages().join(", ")
+        );
+    };
     if sdk.is_some() && template.package.is_none() {
         bail_usage!("this language has no SDK outside of the project. help: leave --sdk out");
     }
-    write(&template, name, &dir, sdk.as_deref())?;
-    print_text(&steps(&template, name, &dir, sdk.as_deref()))?;
+    write(&template, (&purpose, sources), name, &dir, sdk.as_deref())?;
+    print_text(&steps(&template, &purpose, name, &dir, sdk.as_deref()))?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Writes the files of a project: those of the example under another name, and a copy of the SDK unless the project uses one outside.
-fn write(template: &Template, name: &str, dir: &Path, outside: Option<&Path>) -> anyhow::Result<()> {
+fn write(
+    template: &Template,
+    (purpose, sources): (&PurposeTemplate, templates::Files),
+    name: &str,
+    dir: &Path,
+    outside: Option<&Path>,
+) -> anyhow::Result<()> {
     // It matches `welcome.wasm` and `welcome_test.go` too, but not `welcomed`.
     let example = Regex::new(&format!(r"\b{EXAMPLE}(\b|_test\b)"))?;
     let named = |text: &str| example.replace_all(text, format!("{name}$1")).into_owned();
-    let mut files: Vec<_> =
-        template.files.iter().map(|(path, text)| (PathBuf::from(named(path)), named(text))).collect();
+    let text = |path: &str, text: &str| match path {
+        "README.md" => named(&purpose.readme(text, &named(template.wasm))),
+        _ => named(text),
+    };
+    let is_replaced = |path: &str| sources.iter().any(|(source, _)| *source == path);
+    let kept = template.files.iter().filter(|(path, _)| !is_replaced(path));
+    let mut files: Vec<_> = kept
+        .chain(sources)
+        .map(|(path, content)| (PathBuf::from(named(path)), text(path, content)))
+        .collect();
     if let Some(package) = &template.package {
         let location = match outside {
             Some(folder) => sdk::outside(package, folder, dir)?,
@@ -79,7 +103,13 @@ fn write(template: &Template, name: &str, dir: &Path, outside: Option<&Path>) ->
     Ok(())
 }
 
-fn steps(template: &Template, name: &str, dir: &Path, outside: Option<&Path>) -> String {
+fn steps(
+    template: &Template,
+    purpose: &PurposeTemplate,
+    name: &str,
+    dir: &Path,
+    outside: Option<&Path>,
+) -> String {
     let wasm = template.wasm.replace(EXAMPLE, name);
     let Template { build, test, .. } = template;
     let (project, folder) = (dir.display(), sdk::FOLDER);
@@ -96,10 +126,8 @@ fn steps(template: &Template, name: &str, dir: &Path, outside: Option<&Path>) ->
             steps.push_str(&format!("\n  {}", tool.install));
         }
     }
-    steps.push_str(&format!(
-        "\n  {build}\n  {test}\n  gtm-host try {wasm} --insert app.users '{{\"_id\":1,\"name\":\"Ada\",\"email\":\"ada@example.com\"}}'\n  \
-         gtm-host --plugin {wasm} --grant mail --mail-url smtp://localhost:1025"
-    ));
+    let (tried, run) = (purpose.try_command(&wasm), purpose.run_command(&wasm));
+    steps.push_str(&format!("\n  {build}\n  {test}\n  {tried}\n  {run}"));
     steps
 }
 

@@ -4,10 +4,13 @@ use super::Tool;
 use super::sdk::{JAVASCRIPT_SDK, PYTHON_SDK, RUST_SDK};
 use crate::cli::arguments::Language;
 
+/// Files of a project: paths and contents.
+pub(super) type Files = &'static [(&'static str, &'static str)];
+
 /// The template of a project in one language.
 pub(super) struct Template {
-    /// The files: paths and contents.
-    pub(super) files: &'static [(&'static str, &'static str)],
+    /// The files of a plugin that sends mail. Other templates replace its sources.
+    pub(super) files: Files,
     /// The SDK, if the language has packages. Otherwise the SDK is among the files.
     pub(super) package: Option<Package>,
     pub(super) build: &'static str,
@@ -31,10 +34,12 @@ pub(super) struct Package {
 
 /// Includes a file of this repository as a file of the project.
 macro_rules! file {
-    ($to:literal, $from:literal) => {
-        ($to, include_str!(concat!("../../../../", $from)))
+    ($to:literal, $($from:tt)+) => {
+        ($to, include_str!(concat!("../../../../", $($from)+)))
     };
 }
+
+pub(super) use file;
 
 pub(super) fn of(language: Language) -> Template {
     match language {

@@ -59,7 +59,7 @@ pub(super) async fn run(
     let _serving = serve(&settings, &control)?;
     let mut events = HostEvents::listen(&settings, &read)?;
     let mut host = tokio::select! {
-        host = ActiveHost::prepare(settings) => host?,
+        host = ActiveHost::prepare(settings, control.clone()) => host?,
         () = shutdown.cancelled() => return Ok(ExitCode::SUCCESS),
     };
     events.watch(&host);
@@ -142,6 +142,7 @@ struct ActiveHost {
     holder: LeaseHolder,
     /// The signatures of the plugin files when they were last loaded. None: the settings have changed since.
     loaded_files: Option<FileSignatures>,
+    control: HostControl,
     /// The plugins that had failed or could not start when the pipeline last ended.
     stopped: Vec<String>,
 }
@@ -162,11 +163,12 @@ struct ActivePipelines<'a> {
 }
 
 impl ActiveHost {
-    async fn prepare(mut settings: Settings) -> anyhow::Result<Self> {
+    async fn prepare(mut settings: Settings, control: HostControl) -> anyhow::Result<Self> {
         let loader = Loader::new(&settings)?;
         // Before the files are read, so that a later change is detected.
         let loaded_files = Some(FileSignatures::at(&settings));
         let mut loaded = load(&loader, &settings).await?;
+        control.show_unloaded(&loaded.unloaded);
         offer_grants(&mut settings, &loader, &mut loaded).await?;
         let services = services(&settings).await?;
         // Plugins may be added while the host runs.
@@ -186,13 +188,14 @@ impl ActiveHost {
             group,
             holder: LeaseHolder::new(),
             loaded_files,
+            control,
             stopped: Vec::new(),
         })
     }
 
     /// Returns the plugins that should run and do not.
     fn stopped(&self) -> BTreeSet<&str> {
-        self.stopped.iter().map(String::as_str).chain(self.plugins.unloaded()).collect()
+        self.stopped.iter().chain(self.plugins.unloaded().keys()).map(String::as_str).collect()
     }
 
     fn worker(&self) -> Option<String> {

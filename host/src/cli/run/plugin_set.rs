@@ -12,7 +12,7 @@ use gtm_source::Restart;
 use super::filter_set::FilterSet;
 use super::hosted::{HostedComponent, LoadAttempt};
 use crate::cli::grant_prompt::{self, log_missing_grants};
-use crate::cli::load::{Loader, present};
+use crate::cli::load::{Loader, check_shared, present};
 use crate::cli::usage::settings_error;
 
 /// The fate of an op whose plugin lacks a grant.
@@ -46,8 +46,8 @@ pub(super) struct PluginSet {
     services: Services,
     all: BTreeMap<String, HostedPlugin>,
     filters: FilterSet,
-    /// The plugins that could not be loaded.
-    unloaded: BTreeSet<String>,
+    /// The plugins that could not be loaded, each with the reason.
+    unloaded: BTreeMap<String, String>,
 }
 
 /// The changes of the pipeline that a reconciliation requires. Swaps are already done.
@@ -95,8 +95,8 @@ fn chains_of(present: &BTreeMap<String, (PathBuf, PluginSettings)>) -> BTreeMap<
 pub(super) struct AllLoaded {
     pub(super) plugins: Vec<Loaded>,
     filters: FilterSet,
-    /// The names of the plugins that could not be loaded.
-    unloaded: BTreeSet<String>,
+    /// The plugins that could not be loaded, each with the reason.
+    pub(super) unloaded: BTreeMap<String, String>,
 }
 
 /// Loads the plugins of the settings. Logs each one that cannot be loaded, and loads the others.
@@ -117,7 +117,10 @@ pub(super) async fn load(loader: &Loader, settings: &Settings) -> anyhow::Result
     if all.is_empty() && !failed.is_empty() {
         return Err(failed.swap_remove(0).1);
     }
-    let mut unloaded = BTreeSet::new();
+    if failed.is_empty() {
+        check_shared(settings, all.iter().map(|loaded| &loaded.plugin))?;
+    }
+    let mut unloaded = BTreeMap::new();
     for (name, error) in failed {
         tracing::error!(
             event = "plugin.load_failed",
@@ -125,7 +128,7 @@ pub(super) async fn load(loader: &Loader, settings: &Settings) -> anyhow::Result
             error = &*error,
             "not loaded until its file or the settings change"
         );
-        unloaded.insert(name);
+        unloaded.insert(name, WithRemedy(error.as_ref()).to_string());
     }
     Ok(AllLoaded { plugins: all, filters, unloaded })
 }
@@ -180,9 +183,9 @@ impl PluginSet {
         self.all.values()
     }
 
-    /// Returns the names of the plugins that could not be loaded.
-    pub(super) fn unloaded(&self) -> impl Iterator<Item = &str> {
-        self.unloaded.iter().map(String::as_str)
+    /// Returns the plugins that could not be loaded, each with the reason.
+    pub(super) fn unloaded(&self) -> &BTreeMap<String, String> {
+        &self.unloaded
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&HostedPlugin> {
@@ -274,7 +277,7 @@ impl PluginSet {
             self.all.remove(&name);
             changes.stop.insert(name);
         }
-        self.unloaded.retain(|name| present.contains_key(name));
+        self.unloaded.retain(|name, _| present.contains_key(name));
         for (name, (path, own)) in present {
             let own = (own, chains.remove(&name).unwrap_or(Ok(Vec::new())));
             if self.all.contains_key(&name) {
@@ -291,7 +294,7 @@ impl PluginSet {
                 }
                 Err(error) => {
                     tracing::error!(event = "plugin.add_failed", plugin = name, error = &*error, "not added");
-                    self.unloaded.insert(name);
+                    self.unloaded.insert(name, WithRemedy(error.as_ref()).to_string());
                 }
             }
         }

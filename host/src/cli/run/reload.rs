@@ -105,6 +105,7 @@ impl ActiveHost {
         };
         let actor = if settings_changed { Actor::Hangup } else { Actor::FileWatch };
         let mut changes = self.plugins.reconcile(&self.settings, actor).await;
+        self.control.show_unloaded(self.plugins.unloaded());
         events.watch(self);
         // Not earlier: if this future is dropped, the next call has to do it again.
         self.loaded_files = Some(files);

@@ -156,8 +156,8 @@ pub const SETTINGS: &[Setting] = &[
     new("plugins.*.batch_wait", Time, "How long the host waits for more ops if a batch is not full").without_option()
         .otherwise("as delivery.batch_wait"),
     new("plugins.*.limits", Table, "What this plugin may use. The keys are those of limits").without_option().otherwise("as limits"),
-    new("plugins.*.config", Table, "What the plugin reads as its configuration. Each value is a text, a number, true, false, { env = \"NAME\" } or \
-        { file = \"PATH\" }. On the command line: --set [NAME:]KEY=VALUE").without_option(),
+    new("plugins.*.config", Table, "What the plugin reads as its configuration. Each value is a text, a number, true, false, a list of texts, \
+        { env = \"NAME\" } or { file = \"PATH\" }. On the command line: --set [NAME:]KEY=VALUE").without_option(),
     new("plugins.*.grants.mail", FlagOrTable, "Send mail through the server of mail.url: true, or a table with from, to and per_minute. On the \
         command line, for this and the other grants: --grant [NAME:]GRANT").without_option(),
     new("plugins.*.grants.state", Flag, "Keep values in the store").without_option(),

@@ -339,7 +339,7 @@ fn a_filter_is_described_and_does_not_run_by_itself() {
         "sieve:x=1",
     ];
     let (_, out, said) = run(&shown);
-    for line in ["filters.sieve.config.at_least = \"(hidden)\"", "filters.sieve.config.x = \"(hidden)\""] {
+    for line in ["filters.sieve.config.at_least = 3", "filters.sieve.config.x = \"(hidden)\""] {
         assert!(out.contains(line), "{out}{said}");
     }
     assert!(out.contains(&format!("plugins.a.filters = [{sieve:?}, {print_ops:?}]")), "{out}{said}");
@@ -366,6 +366,13 @@ fn replays_and_trials_ask_the_chain() {
         let document = format!("{{\"_id\":{id}}}");
         let arguments = ["try", &print_ops, "--insert", "a.things", &document];
         let (code, out, said) = run(&[&arguments[..], &chain].concat());
+        assert!(code == Some(0) && out.ends_with(&format!("\n  {outcome}\n")), "{out}{said}");
+    }
+    // A filter is tried by itself, too.
+    for (id, outcome) in [(2, "unwanted"), (3, "passed")] {
+        let document = format!("{{\"_id\":{id}}}");
+        let (code, out, said) =
+            run(&["try", &sieve, "--set", "at_least=3", "--insert", "a.things", &document]);
         assert!(code == Some(0) && out.ends_with(&format!("\n  {outcome}\n")), "{out}{said}");
     }
 }

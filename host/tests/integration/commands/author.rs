@@ -90,6 +90,15 @@ fn what_cannot_be_begun_is_said() {
             vec!["new", "orders", "--dir", "/tmp/no", "--sdk", "/no/such"],
             "there is no rust/Cargo.toml in /no/such",
         ),
+        (
+            vec!["new", "orders", "--lang", "zig", "--template", "webhook"],
+            "the template webhook does not exist in this language. help: choose one of the languages that have it with --lang: rust, js, ts, \
+             python, go",
+        ),
+        (
+            vec!["new", "orders", "--template", "cobol"],
+            "[possible values: mail, webhook, enrich, aggregate, filter]",
+        ),
     ] {
         let (code, _, said) = run(&arguments);
         assert!(matches!(code, Some(1 | 2)) && said.contains(reason), "{said}");

@@ -52,6 +52,89 @@ fn wrong_settings_are_refused_together_and_the_right_ones_are_listed() {
 }
 
 #[test]
+fn a_new_file_is_checked_as_a_version_of_a_plugin() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = directory.path().join("gtm.toml");
+    let text = "[plugins.notify]\npath = \"notify.wasm\"\nconfig.subject = \"Hi\"\ngrants.mail.to = [\"*@a.example\"]\n";
+    std::fs::write(&config, text).unwrap();
+    let config = config.to_str().unwrap();
+    let check = |file: &str| run(&["check", file, "--config", config]);
+    let (code, out, said) = check(&format!("notify={}", plugin("send_welcome_email")));
+    assert_eq!(code, Some(0), "{out}{said}");
+    assert!(
+        out.contains(", set up as notify: a plugin\n")
+            && out.contains("mail: granted, from any address, to *@a.example"),
+        "{out}"
+    );
+    // One that does not take its settings is refused.
+    let (code, out, _) = check(&format!("notify={}", plugin("webhook")));
+    assert_eq!(code, Some(1), "{out}");
+    assert!(out.contains("unknown setting subject") && out.contains("the setting url is missing"), "{out}");
+    let (code, _, said) = check(&format!("notfy={}", plugin("send_welcome_email")));
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("the settings have no plugin notfy; they have: notify"), "{said}");
+    // It is tried with them, too.
+    let (code, out, said) = run(&[
+        "try",
+        &format!("notify={}", plugin("send_welcome_email")),
+        "--config",
+        config,
+        "--insert",
+        "users.users",
+        r#"{"_id":1,"name":"Ada","email":"ada@a.example"}"#,
+    ]);
+    assert!(code == Some(0) && out.contains("Subject: Hi"), "{out}{said}");
+}
+
+#[test]
+fn a_value_for_all_plugins_is_for_those_that_declare_it() {
+    let (mail, webhook) = (plugin("send_welcome_email"), plugin("webhook"));
+    let url = "url=https://a.example";
+    let (code, out, said) = run(&["check", &mail, &webhook, "--set", "subject=Hi", "--set", url]);
+    assert_eq!(code, Some(0), "{out}{said}");
+    let both = ["config", "check", "--plugin", &mail, "--plugin", &webhook, "--set", url];
+    let (code, out, said) = run(&[&both[..], &["--set", "subject=Hi"]].concat());
+    assert_eq!(code, Some(0), "{out}{said}");
+    let unknown = "none of the plugins send_welcome_email, webhook has the setting subjct (did you mean subject?). help: their settings are ";
+    let (code, out, _) = run(&[&both[..], &["--set", "subjct=Hi"]].concat());
+    assert_eq!(code, Some(2), "{out}");
+    assert!(out.contains(unknown), "{out}");
+    let (code, _, said) = run(&["check", &mail, &webhook, "--set", url, "--set", "subjct=Hi"]);
+    assert_eq!((code, said.contains(unknown)), (Some(2), true), "{said}");
+    let of_none = [&["--plugin", &*mail, "--plugin", &*webhook, "--set", url, "--set", "subjct=Hi"][..]];
+    let (code, _, said) = run(&of_none.concat());
+    assert_eq!((code, said.contains(unknown)), (Some(2), true), "{said}");
+    // A value for one plugin must be one of its settings.
+    let (code, out, _) = run(&[&both[..], &["--set", "webhook:subject=Hi"]].concat());
+    assert_eq!(code, Some(1), "{out}");
+    assert!(out.contains("unknown setting subject"), "{out}");
+}
+
+#[test]
+fn former_names_and_several_texts_are_known() {
+    let path = plugin("print_ops");
+    let (code, out, said) = run(&["check", &path]);
+    assert!(code == Some(0) && out.contains("formerly namespace"), "{out}{said}");
+    let directory = tempfile::tempdir().unwrap();
+    let config = directory.path().join("gtm.toml");
+    let show = |value: &str| {
+        let text = format!("[plugins.p]\npath = {path:?}\nconfig.namespaces = {value}\n");
+        std::fs::write(&config, text).unwrap();
+        let (code, out, said) = run(&["check", &path, "--config", config.to_str().unwrap()]);
+        (code, out + &said)
+    };
+    let (code, said) = show("[\"a.b\", \"c.*\"]");
+    assert!(
+        code == Some(0) && said.contains("a.b (everything)\n                 c.* (everything)"),
+        "{said}"
+    );
+    let (code, said) = show("[\"a.b,c\"]");
+    assert!(code == Some(2) && said.contains("a list of texts without commas"), "{said}");
+    let (code, out, _) = run(&["check", &path, "--set", "namespaces=a.b,c.*"]);
+    assert!(code == Some(0) && out.contains("a.b (everything)\n                 c.* (everything)"), "{out}");
+}
+
+#[test]
 fn what_is_no_plugin_is_said_and_the_rest_is_described() {
     let directory = tempfile::tempdir().unwrap();
     let text = directory.path().join("text.wasm");

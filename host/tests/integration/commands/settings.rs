@@ -241,6 +241,62 @@ fn the_final_error_is_a_line_of_the_log() {
     assert!(log::field(&line, "help").starts_with("check the path"), "{said}");
 }
 
+/// The error of a command line that is not valid is such a line, too, and help stays text.
+#[test]
+fn an_error_in_the_command_line_is_a_line_of_json() {
+    for arguments in [
+        &["--log-format", "json", "--no-such"][..],
+        &["status", "--log-format=json", "--watch=maybe"],
+        &["status", "--output", "json", "--no-such"],
+        &["check", "--output=json"],
+    ] {
+        let Ended { code, out, said } = run(&[], arguments);
+        assert_eq!((code, &*out), (Some(2), ""), "{said}");
+        let lines: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let [line] = &lines[..] else { panic!("{said}") };
+        assert_eq!(line["event"], "host.fail", "{said}");
+        assert!(!log::field(line, "error").contains("Usage:"), "{said}");
+    }
+    let Ended { code, said, .. } = run(&[("GTM_LOG_FORMAT", "json")], &["--no-such"]);
+    let line: Value = serde_json::from_str(said.trim()).unwrap();
+    assert_eq!((code, &line["event"]), (Some(2), &"host.fail".into()), "{said}");
+    // Errors that are found later have the same form.
+    let Ended { said, .. } = run(&[], &["status", "--output", "json", "--name", "no such pipeline"]);
+    assert!(said.lines().last().is_some_and(|line| line.contains("\"event\":\"host.fail\"")), "{said}");
+    for text in [&["status", "--log-format", "text", "--output", "json", "--no-such"][..], &["--no-such"]] {
+        let Ended { said, .. } = run(&[], text);
+        assert!(said.starts_with("error: unexpected argument"), "{said}");
+    }
+    let Ended { code, out, .. } = run(&[], &["--help", "--log-format", "json"]);
+    assert!(code == Some(0) && out.contains("Usage:"), "{out}");
+}
+
+#[test]
+fn a_value_that_is_not_secret_is_shown() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("gtm.toml");
+    let text = format!(
+        "[plugins.w]\npath = {:?}\n[plugins.w.config]\nurl = \"https://ada:s3cret@a.example/x\"\nsecret = \"s3cret\"\n\
+         [plugins.gone]\npath = \"gone.wasm\"\nconfig.key = \"s3cret\"\n",
+        plugin("webhook")
+    );
+    std::fs::write(&file, text).unwrap();
+    let show = ["config", "show", file.to_str().unwrap(), "--set", "w:timeout=5s", "--set", "w:ulr=s3cret"];
+    let Ended { code, out, said } = run(&[], &show);
+    assert_eq!(code, Some(0), "{said}");
+    for shown in [
+        "plugins.w.config.url = \"https://a.example/x\"",
+        "plugins.w.config.secret = \"(hidden)\"",
+        "plugins.w.config.timeout = \"5s\"",
+        // It is not declared, so it may be a secret.
+        "plugins.w.config.ulr = \"(hidden)\"",
+        "plugins.gone.config.key = \"(hidden)\"",
+    ] {
+        assert!(out.lines().any(|line| line == shown), "{shown}: {out}");
+    }
+    assert!(!out.contains("s3cret"), "{out}");
+}
+
 #[test]
 fn a_tip_names_no_option_of_an_earlier_version() {
     for (typed, tip) in

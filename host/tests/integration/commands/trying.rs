@@ -103,6 +103,62 @@ fn an_index_answers_what_is_said() {
     }
 }
 
+#[test]
+fn an_answer_has_the_headers_after_it() {
+    let errand = plugin("errand");
+    let ask = r#"{"_id":1,"do":"http","url":"https://a.example/","follow":true}"#;
+    let arguments = ["try", &errand, "--insert", "a.errands", ask];
+    let moved =
+        ["--answer", "GET https://a.example/ 302", "[]", "--answer-header", "Location: https://b.example/"];
+    let there = [
+        "--answer",
+        "GET https://b.example/",
+        "[2]",
+        "--answer-header",
+        "x-a: 1",
+        "--answer-header",
+        "x-b: 2",
+    ];
+    let (code, out, said) = run(&[&arguments[..], &moved, &there].concat());
+    assert_eq!(code, Some(0), "{out}{said}");
+    assert!(said.contains("1 ok 200 [2]"), "{said}");
+    for (wrong, reason) in [
+        (
+            &["--answer-header", "a: b", "--answer", "GET https://a.example/", "1"][..],
+            "--answer-header has no --answer before it",
+        ),
+        (&["--answer", "GET https://a.example/", "1", "--answer-header", "a b"], "\"a b\" is not a header"),
+        (&["--answer-header", "a: b"], "--answer"),
+    ] {
+        let (code, _, said) = run(&[&arguments[..], wrong].concat());
+        assert!(code == Some(2) && said.contains(reason), "{said}");
+    }
+}
+
+#[test]
+fn a_plugin_reads_the_state_that_it_wrote() {
+    let errand = plugin("errand");
+    let mut arguments = vec!["try", &errand];
+    let errands = [
+        r#"{"_id":1,"do":"set","key":"k","value":"v"}"#,
+        r#"{"_id":2,"do":"get","key":"k"}"#,
+        r#"{"_id":3,"do":"swap","key":"k","expected":"v","value":"w"}"#,
+        r#"{"_id":4,"do":"swap","key":"k","expected":"v","value":"x"}"#,
+        r#"{"_id":5,"do":"forget","key":"k"}"#,
+        r#"{"_id":6,"do":"get","key":"k"}"#,
+    ];
+    errands.iter().for_each(|errand| arguments.extend(["--insert", "a.errands", errand]));
+    let (code, out, said) = run(&arguments);
+    assert_eq!(code, Some(0), "{out}{said}");
+    for outcome in ["2 ok v", "3 ok true", "4 ok false", "6 ok nothing"] {
+        assert!(said.contains(outcome), "{outcome}: {said}");
+    }
+    assert!(out.contains(r#""set":"k""#) && out.contains(r#""done":false"#), "{out}");
+    // It ends with the command.
+    let (_, _, said) = run(&["try", &errand, "--insert", "a.errands", errands[1]]);
+    assert!(said.contains("2 ok nothing"), "{said}");
+}
+
 /// A server that says by what it was asked, and how often.
 async fn server() -> (SocketAddr, Arc<AtomicUsize>) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

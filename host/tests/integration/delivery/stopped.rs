@@ -6,8 +6,9 @@ use gtm_test_support::Server;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
+use crate::admin::get;
 use crate::log;
-use crate::support::{Database, Host, create_oplog, message, plugin, run};
+use crate::support::{Database, Host, create_oplog, eventually, message, plugin, run};
 use crate::swapping::put;
 
 fn entry(n: u32) -> bson::Document {
@@ -98,8 +99,32 @@ async fn one_that_cannot_begin_leaves_the_others_and_begins_when_it_can() {
     let mut host = Host::start(&arguments);
     host.wait_for("plugin.load_failed", &[("plugin", "c")]);
     host.wait_until("the op", |line| is_op(line, "b", 1));
+    // The one that was not loaded is shown with its error.
+    let address = host.address();
+    let c = host.status()["plugins"][2].clone();
+    assert_eq!((&c["plugin"], &c["state"], &c["version"]), (&"c".into(), &"stopped".into(), &"".into()));
+    assert!(c["lastError"].as_str().unwrap().contains("is not WebAssembly"), "{c}");
+    let (_, shown, _) = run(&["status", "--admin", &address]);
+    let mut row = shown.lines().find(|line| line.starts_with("c ")).unwrap().split_whitespace();
+    assert_eq!(row.nth(1), Some("stopped"), "{shown}");
+    assert!(shown.contains("c, last error: ") && shown.contains("is not WebAssembly"), "{shown}");
+    let (_, metrics) = get(&address, "/metrics");
+    assert!(metrics.contains("gtm_host_plugin_state{plugin=\"c\",state=\"stopped\"} 1\n"), "{metrics}");
+    let (code, _, said) = run(&["pause", "--plugin", "c", "--admin", &address]);
+    assert_eq!(code, Some(1));
+    assert!(said.contains("the plugin c has stopped: "), "{said}");
+    // It is shown after a reload, too, with the error of now, and no longer when it runs.
+    std::fs::write(path("c.wasm"), "").unwrap();
+    host.wait_for("plugin.add_failed", &[("plugin", "c")]);
+    eventually("the error of now", async || {
+        let error = host.status()["plugins"][2]["lastError"].clone();
+        error.as_str().is_some_and(|error| error.contains("is an empty file"))
+    })
+    .await;
     put(plugin("print_ops"), &path("c.wasm"));
     host.wait_until("c begins", |line| is_op(line, "c", 1));
+    assert_eq!(host.status()["plugins"].as_array().unwrap().len(), 3);
+    assert_eq!(host.status()["plugins"][2]["state"], "running");
     host.wait_for_position(".1").await;
     assert_eq!(host.stop().0, Some(0));
 

@@ -197,6 +197,12 @@ async fn a_swap_is_told_by_hand_too() {
     assert_eq!((code, said.contains("there is no plugin q; there are: p")), (Some(1), true), "{said}");
     let (code, _, said) = run(&["swap", "p", "/no/such.wasm", "--admin", &address]);
     assert_eq!((code, said.contains("/no/such.wasm cannot be read")), (Some(1), true), "{said}");
+    // A version that needs another setting is refused with the way to set it.
+    let (code, _, said) = run(&["swap", "p", &plugin("webhook"), "--admin", &address]);
+    assert_eq!(code, Some(1), "{said}");
+    let help = "the new version needs the setting url, which is not set. help: set url under [plugins.p.config] in gtm.toml, put the new \
+                version in the place of the plugin's file, and send SIGHUP to the host";
+    assert!(said.contains(help), "{said}");
     // By a change of its file it is not.
     put_another("misbehave", 1, &scene.file);
     scene.insert(1).await;

@@ -57,12 +57,13 @@ export class Harness {
   }
 
   async run(op) {
-    const { filter = () => true, handle } = this.#plugin;
+    const { filter = () => true, handle, handleBatch } = this.#plugin;
     const { config, pairs } = await this.#init();
     const world = this.#world(pairs);
     const { run } = world;
     const wanted = Boolean(await enter({ ...world, only: "filter" }, async () => filter(op, config)));
-    if (!wanted) return { ...run, wanted };
+    // A filter for other plugins handles nothing.
+    if (!wanted || !(handle || handleBatch)) return { ...run, wanted };
     const work = handle ?? (async (op) => this.#batch([op], config).then(([outcome]) => raised(outcome)));
     return { ...run, wanted, outcome: await enter(world, () => outcomeOf(() => work(op, config))) };
   }

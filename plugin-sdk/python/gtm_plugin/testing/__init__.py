@@ -95,6 +95,9 @@ class Harness:
         effects = self._begin(is_handling=False)
         if registry.filter is not None and not registry.filter(op, self._settings):
             return Run(**vars(effects), wanted=False)
+        if registry.handler is None and registry.batch_handler is None:
+            # A filter for other plugins handles nothing.
+            return Run(**vars(effects))
         self.host.is_handling = True
         return Run(**vars(effects), failure=self._handle(op))
 

@@ -11,6 +11,28 @@ use wasmtime::component::{HasSelf, Linker};
 use super::generate;
 use crate::state::InstanceState;
 
+/// Converts the errors of 0.2 to those of an interface of 0.1 that knows only three kinds: errors that no retry helps are invalid there.
+#[cfg(any(feature = "http", feature = "state"))]
+macro_rules! lower_error {
+    ($error:ty) => {
+        impl From<$crate::abi::v0_2::types::Error> for $error {
+            fn from(error: $crate::abi::v0_2::types::Error) -> Self {
+                use $crate::abi::v0_2::types::Error;
+                match error {
+                    Error::NotGranted(reason) => Self::NotGranted(reason),
+                    Error::Invalid(reason)
+                    | Error::TooLarge(reason)
+                    | Error::Rejected(reason)
+                    | Error::Conflict(reason) => Self::Invalid(reason),
+                    Error::Unavailable(reason) => Self::Unavailable(reason),
+                }
+            }
+        }
+    };
+}
+#[cfg(any(feature = "http", feature = "state"))]
+pub(crate) use lower_error;
+
 /// The version of the package in `wit/0.1`.
 pub(crate) const VERSION: Version = Version::new(0, 1, 0);
 

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::services::Recorder;
 
@@ -14,6 +16,7 @@ pub struct HttpAnswer {
     /// With a `*` at the end, all URLs with this beginning.
     url: String,
     status: u16,
+    headers: HeaderMap,
     body: Bytes,
     is_used: AtomicBool,
 }
@@ -48,9 +51,23 @@ impl HttpAnswer {
             url: url.to_owned(),
             status: parsed
                 .ok_or_else(|| format!("\"{status}\" is not the status of an answer, like 200 or 404"))?,
+            headers: HeaderMap::new(),
             body: body.into(),
             is_used: AtomicBool::new(false),
         })
+    }
+
+    /// Adds a header, `NAME: VALUE`. Without a `Content-Type`, the body is JSON.
+    ///
+    /// # Errors
+    /// The header is not valid.
+    pub fn with_header(mut self, header: &str) -> Result<Self, String> {
+        let (name, value) = header.split_once(':').unwrap_or_default();
+        let parsed = name.trim().parse::<HeaderName>().ok().zip(value.trim().parse::<HeaderValue>().ok());
+        if parsed.is_none_or(|(name, value)| self.headers.try_append(name, value).is_err()) {
+            return Err(format!("\"{header}\" is not a header: write NAME: VALUE, as in 'Retry-After: 5'"));
+        }
+        Ok(self)
     }
 
     fn matches(&self, method: &str, url: &str) -> bool {
@@ -78,12 +95,17 @@ impl Recorder {
 }
 
 impl HttpAnswers {
-    /// Returns the answer to a request, if there is one: its status and body.
-    pub(super) fn next(&self, method: &str, url: &str) -> Option<(u16, Bytes)> {
+    /// Returns the answer to a request, if there is one: its status, headers and body.
+    pub(super) fn next(&self, method: &str, url: &str) -> Option<(u16, HeaderMap, Bytes)> {
         let matching = || self.answers.iter().filter(|answer| answer.matches(method, url));
         let unused = matching().find(|answer| !answer.is_used.swap(true, Ordering::Relaxed));
         let answer = unused.or_else(|| matching().last())?;
-        Some((answer.status, answer.body.clone()))
+        let mut headers = answer.headers.clone();
+        if !headers.contains_key(CONTENT_TYPE) {
+            // It fails only for more headers than a user types.
+            drop(headers.try_insert(CONTENT_TYPE, HeaderValue::from_static("application/json")));
+        }
+        Some((answer.status, headers, answer.body.clone()))
     }
 
     /// Returns whether a request without an answer is sent, as it only reads.
@@ -108,7 +130,7 @@ mod tests {
         let next = |method, url| {
             answers
                 .next(method, url)
-                .map(|(status, body)| (status, String::from_utf8_lossy(&body).into_owned()))
+                .map(|(status, _, body)| (status, String::from_utf8_lossy(&body).into_owned()))
         };
         assert_eq!(next("GET", "https://a.example/x"), Some((200, "1".to_owned())));
         for _ in 0..2 {
@@ -123,6 +145,23 @@ mod tests {
             ("GET http://x 200 y", "not a"),
         ] {
             assert!(HttpAnswer::new(request, Vec::new()).unwrap_err().contains(reason), "{request}");
+        }
+    }
+
+    #[test]
+    fn an_answer_has_its_headers_and_is_json_without_a_type() {
+        let answer = || HttpAnswer::new("GET https://a.example/", Vec::new()).unwrap();
+        let headers = |answer: HttpAnswer| {
+            let answers = Recorder::new(drop).answering(vec![answer], false).http;
+            answers.next("GET", "https://a.example/").unwrap().1
+        };
+        let plain = headers(answer().with_header("Retry-After: 5").unwrap());
+        assert_eq!(plain["retry-after"], "5");
+        assert_eq!(plain["content-type"], "application/json");
+        let typed = headers(answer().with_header("content-type: text/html; charset=utf-8").unwrap());
+        assert_eq!(typed["content-type"], "text/html; charset=utf-8");
+        for header in ["Retry-After", ": 5", "a b: 5", "a: x\ny"] {
+            assert!(answer().with_header(header).is_err(), "{header}");
         }
     }
 }

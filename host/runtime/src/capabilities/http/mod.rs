@@ -26,7 +26,7 @@ pub(crate) use client::HttpClient;
 use client::{HttpRefusal, Permit, PermitRefusal, words};
 pub use grant::{HttpGrant, InvalidHttpGrant};
 use gtm_oplog::Namespace;
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::BodyExt;
 use request::{
@@ -448,7 +448,7 @@ async fn record(
     let answer = recorder.http.next(method, &url);
     let is_sent = answer.is_none() && recorder.http.sends(method);
     let answered = match &answer {
-        Some((status, _)) => json!(status),
+        Some((status, ..)) => json!(status),
         None if is_sent => json!("by the server"),
         None => json!("made up: 200"),
     };
@@ -468,11 +468,10 @@ async fn record(
         return Ok(RecordedRequest::LetThrough(Request::from_parts(parts, whole(body))));
     }
     Ok(match answer {
-        Some((status, body)) => {
+        Some((status, headers, body)) => {
             let mut response = Response::new(whole(body));
             *response.status_mut() = StatusCode::from_u16(status).unwrap_or_default();
-            let json = HeaderValue::from_static("application/json");
-            *response.headers_mut() = [(CONTENT_TYPE, json)].into_iter().collect();
+            *response.headers_mut() = headers;
             RecordedRequest::Answered(response)
         }
         None => RecordedRequest::MadeUp(Response::new(whole(Bytes::from_static(b"{}")))),

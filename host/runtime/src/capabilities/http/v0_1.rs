@@ -3,7 +3,7 @@
 use super::contract::{Host, Request, Response};
 use super::{Http, HttpView, Linking, ListedCapability, ViewOf};
 use crate::abi::generate;
-use crate::abi::v0_2::types::Error;
+use crate::abi::v0_1::lower_error;
 
 /// Links the functions.
 pub(super) fn link(linking: &mut Linking<'_>) -> wasmtime::Result<()> {
@@ -19,18 +19,7 @@ impl contract::Host for HttpView<'_> {
     }
 }
 
-impl From<Error> for contract::Error {
-    fn from(error: Error) -> Self {
-        match error {
-            Error::NotGranted(reason) => Self::NotGranted(reason),
-            Error::Invalid(reason)
-            | Error::TooLarge(reason)
-            | Error::Rejected(reason)
-            | Error::Conflict(reason) => Self::Invalid(reason),
-            Error::Unavailable(reason) => Self::Unavailable(reason),
-        }
-    }
-}
+lower_error!(contract::Error);
 
 use generated::gtm::plugin::http as contract;
 

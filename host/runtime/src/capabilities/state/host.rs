@@ -51,6 +51,11 @@ impl StateView<'_> {
         }
     }
 
+    /// Returns whether changes are only recorded.
+    fn only_records(&self) -> bool {
+        self.recorder().is_some_and(|recorder| !recorder.changes_state)
+    }
+
     fn kept(&self, key: &str, value: Option<&[u8]>) -> Result<(Store, StateKey), Error> {
         if self.setup.grants.state && (key.is_empty() || key.len() > MAX_KEY_BYTES) {
             return Err(Error::Invalid(format!(
@@ -138,24 +143,25 @@ impl Host for StateView<'_> {
 
     async fn set(&mut self, key: String, value: Vec<u8>, time_to_live: Option<u64>) -> Result<(), Error> {
         let (store, of) = self.kept(&key, Some(&value))?;
-        let set = || effect(json!({ "set": key, "bytes": value.len() }), time_to_live);
-        if self.record(State::NAME, set) {
+        if self.only_records() {
             self.notes.made_up();
-            return Ok(());
+        } else {
+            self.make_room(&store, &of, NewValue::Bytes(value.len())).await?;
+            self.ask(store.set_state(&of, &value, duration(time_to_live))).await?;
         }
-        self.make_room(&store, &of, NewValue::Bytes(value.len())).await?;
-        self.ask(store.set_state(&of, &value, duration(time_to_live))).await
+        let set = || effect(json!({ "set": key, "bytes": value.len() }), time_to_live);
+        self.record(State::NAME, set);
+        Ok(())
     }
 
     async fn delete(&mut self, key: String) -> Result<(), Error> {
         let (store, of) = self.kept(&key, None)?;
-        if self.record(State::NAME, || json!({ "delete": key })) {
+        if self.only_records() {
             self.notes.made_up();
-            return Ok(());
-        }
-        if let Some(bytes) = self.ask(store.delete_state(&of)).await? {
+        } else if let Some(bytes) = self.ask(store.delete_state(&of)).await? {
             self.shared_context().release(bytes).await;
         }
+        self.record(State::NAME, || json!({ "delete": key }));
         Ok(())
     }
 
@@ -167,33 +173,30 @@ impl Host for StateView<'_> {
         time_to_live: Option<u64>,
     ) -> Result<bool, Error> {
         let (store, of) = self.kept(&key, Some(&value))?;
-        if self.recorder().is_some() {
-            let is_expected = self.ask(store.state(&of)).await? == expected;
-            self.record(State::NAME, || {
-                effect(
-                    json!({ "compareAndSwap": key, "bytes": value.len(), "done": is_expected }),
-                    time_to_live,
-                )
-            });
+        let is_done = if self.only_records() {
             self.notes.made_up();
-            return Ok(is_expected);
-        }
-        self.make_room(&store, &of, NewValue::Bytes(value.len())).await?;
-        self.ask(store.swap_state(&of, expected.as_deref(), &value, duration(time_to_live))).await
+            self.ask(store.state(&of)).await? == expected
+        } else {
+            self.make_room(&store, &of, NewValue::Bytes(value.len())).await?;
+            self.ask(store.swap_state(&of, expected.as_deref(), &value, duration(time_to_live))).await?
+        };
+        self.record(State::NAME, || {
+            effect(json!({ "compareAndSwap": key, "bytes": value.len(), "done": is_done }), time_to_live)
+        });
+        Ok(is_done)
     }
 
     async fn increment(&mut self, key: String, by: i64, time_to_live: Option<u64>) -> Result<i64, Error> {
         let (store, of) = self.kept(&key, None)?;
-        if self.recorder().is_some() {
-            let sum = self.ask(async { of.sum(store.state(&of).await?.as_deref(), by) }).await?;
-            self.record(State::NAME, || {
-                effect(json!({ "increment": key, "by": by, "sum": sum }), time_to_live)
-            });
+        let sum = if self.only_records() {
             self.notes.made_up();
-            return Ok(sum);
-        }
-        self.make_room(&store, &of, NewValue::Number).await?;
-        self.ask(store.increment_state(&of, by, duration(time_to_live))).await
+            self.ask(async { of.sum(store.state(&of).await?.as_deref(), by) }).await?
+        } else {
+            self.make_room(&store, &of, NewValue::Number).await?;
+            self.ask(store.increment_state(&of, by, duration(time_to_live))).await?
+        };
+        self.record(State::NAME, || effect(json!({ "increment": key, "by": by, "sum": sum }), time_to_live));
+        Ok(sum)
     }
 
     async fn list_entries(

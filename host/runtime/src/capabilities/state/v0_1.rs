@@ -3,7 +3,7 @@
 use super::contract::Host;
 use super::{Linking, ListedCapability, State, StateView, ViewOf};
 use crate::abi::generate;
-use crate::abi::v0_2::types::Error;
+use crate::abi::v0_1::lower_error;
 
 /// Links the functions.
 pub(super) fn link(linking: &mut Linking<'_>) -> wasmtime::Result<()> {
@@ -33,18 +33,7 @@ impl contract::Host for StateView<'_> {
     }
 }
 
-impl From<Error> for contract::Error {
-    fn from(error: Error) -> Self {
-        match error {
-            Error::NotGranted(reason) => Self::NotGranted(reason),
-            Error::Invalid(reason)
-            | Error::TooLarge(reason)
-            | Error::Rejected(reason)
-            | Error::Conflict(reason) => Self::Invalid(reason),
-            Error::Unavailable(reason) => Self::Unavailable(reason),
-        }
-    }
-}
+lower_error!(contract::Error);
 
 use generated::gtm::plugin::state as contract;
 
