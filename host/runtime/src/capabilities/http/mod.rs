@@ -27,7 +27,7 @@ use client::{HttpRefusal, Permit, PermitRefusal, words};
 pub use grant::{HttpGrant, InvalidHttpGrant};
 use gtm_oplog::Namespace;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH};
-use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http::{HeaderName, Method, Request, Response, StatusCode, Uri};
 use http_body_util::BodyExt;
 use request::{
     Body, MAX_HEADER_BYTES, MAX_HEADERS, RequestHead, collected, is_forbidden, take_length, whole,
