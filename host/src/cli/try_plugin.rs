@@ -132,7 +132,9 @@ impl Tried {
                 return TryOutcome::Unwanted;
             }
             match Filter::new(&self.handle).call(op, 1).await {
-                Ok(true) if self.handle.current().kind() == ComponentKind::Filter => return TryOutcome::Passed,
+                Ok(true) if self.handle.current().kind() == ComponentKind::Filter => {
+                    return TryOutcome::Passed;
+                }
                 Ok(true) => {}
                 Ok(false) => return TryOutcome::Unwanted,
                 Err(error) => return TryOutcome::Trapped(error),
