@@ -240,7 +240,7 @@ macro_rules! __export_filter {
             ::gtm_plugin::__implement_common!($plugin, init_filter);
 
             ::gtm_plugin::__export_interfaces!(
-                Exported, FILTER_WORLD,
+                Exported, FILTER_WORLD in "component-type:gtm-plugin",
                 lifecycle __export_gtm_plugin_lifecycle_0_2_0_cabi,
                 filter __export_gtm_plugin_filter_0_2_0_cabi,
                 batch_filter __export_gtm_plugin_batch_filter_0_2_0_cabi
