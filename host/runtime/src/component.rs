@@ -157,7 +157,7 @@ impl Plugin {
         let short = digest.as_str().get(..12).unwrap_or_default().to_owned();
         let info = ComponentInfo {
             stem: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
-            selection: Arc::new(match exports.has_handler() {
+            selection: Arc::new(match setup.kind == ComponentKind::Filter || exports.has_handler() {
                 true => selection(&subscriptions, path)?,
                 // A plugin that has only timers gets no ops.
                 false => Selection::default(),

@@ -142,11 +142,12 @@ impl CheckedPlugin {
                 _ => format!("{} ({})", line(namespace), operations.join(", ")),
             })
             .collect();
+        let is_filter = self.plugin.kind() == ComponentKind::Filter;
         if subscriptions.is_empty() {
-            subscriptions.push(if self.plugin.handles_ops() { "everything" } else { "nothing" }.to_owned());
+            let gets_ops = is_filter || self.plugin.handles_ops();
+            subscriptions.push(if gets_ops { "everything" } else { "nothing" }.to_owned());
         }
         let subscriptions = subscriptions.join(LINE_START);
-        let is_filter = self.plugin.kind() == ComponentKind::Filter;
         let timers = self.timers().map(|(timer, next)| {
             let Timer { name, schedule, missed } = timer;
             let facts = format!("{name}: {schedule}, next {next}; missed ticks: {}", missed.name());

@@ -188,7 +188,9 @@ async fn attempt(
     letter: DeadLetter,
 ) -> anyhow::Result<RetryOutcome> {
     let attempts = letter.attempts.saturating_add(1);
-    let handled = match filter.call(&letter.op, attempts).await {
+    // Filters are not asked about ticks.
+    let wanted = if letter.op.is_tick() { Ok(true) } else { filter.call(&letter.op, attempts).await };
+    let handled = match wanted {
         Ok(true) => handler.call(&letter.op, attempts).await,
         Ok(false) => return Ok(RetryOutcome::Unwanted),
         Err(error) => Err(error),

@@ -104,11 +104,10 @@ pub(super) fn destination(state: &InstanceState, address: SocketAddr) -> Option<
     let resolved = state.contexts.tcp.resolved.names_at(ip).map(|known| (&known.name, known.is_made_up));
     let mut named = resolved.chain([(&literal, false)]);
     let granted = named.find_map(|(host, is_made_up)| {
-        let mut covering =
-            client.covering(host, port).filter(|grant| is_made_up || grant.allows(ip)).peekable();
-        covering.peek()?;
+        client.covering(host, port).find(|grant| is_made_up || grant.allows(ip))?;
         // If two grants differ, nothing is sent in plain text.
-        Some(Destination { host: Arc::clone(host), port, tls: covering.any(|grant| grant.tls) })
+        let tls = client.covering(host, port).any(|grant| grant.tls);
+        Some(Destination { host: Arc::clone(host), port, tls })
     });
     if granted.is_some() {
         state.call.notes.permitted(Tcp::ID);
