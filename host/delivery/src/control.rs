@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use gtm_mongo::SourceHealth;
 use gtm_runtime::{LoadError, PluginHandle, SwapFrom};
@@ -105,6 +106,7 @@ fn stopped(status: PluginStatus, reason: &str) -> PluginStatus {
         reader: ReaderState::None,
         ops_per_second: 0.0,
         last_error: Some(reason.to_owned()),
+        last_error_seconds: SystemTime::now().duration_since(UNIX_EPOCH).ok().map(|now| now.as_secs()),
         timers: Vec::new(),
         ..status
     }

@@ -199,7 +199,7 @@ impl RunningTimer {
             tracing::warn!(
                 event = "timer.skip", plugin = self.key.plugin, timer = self.key.timer,
                 first = %shown(first), last = %shown(last),
-                "left out ticks that no host could deliver at their time"
+                "skipping missed ticks: no host could deliver them at their time"
             );
             self.save(progress).await;
         }
@@ -211,10 +211,15 @@ impl RunningTimer {
                 None => std::future::pending().await,
             }
         };
-        tokio::select! {
-            () = due => Ok(next),
-            changed = versions.changed() => changed.map(|()| None).map_err(|_| TimerStopped),
-            () = stopped(&self.lanes, &self.stop) => Err(TimerStopped),
+        tokio::pin!(due);
+        loop {
+            tokio::select! {
+                () = &mut due => return Ok(next),
+                changed = versions.changed() => return changed.map(|()| None).map_err(|_| TimerStopped),
+                () = stopped(&self.lanes, &self.stop) => return Err(TimerStopped),
+                () = tokio::time::sleep(STORE_RETRY_INTERVAL), if self.is_store_failing => {}
+            }
+            self.save(progress).await;
         }
     }
 
@@ -249,7 +254,8 @@ impl RunningTimer {
         }
     }
 
-    /// Stores the progress. If that fails, the timer continues: after a crash, the next host repeats what is not stored.
+    /// Stores the progress. If that fails, the timer continues, and tries again while it waits for its next tick: after a crash, the next
+    /// host repeats what is not stored.
     async fn save(&mut self, progress: &TimerProgress) {
         match self.timers.store.save_timer(&self.key, progress).await {
             Ok(()) => self.is_store_failing = false,

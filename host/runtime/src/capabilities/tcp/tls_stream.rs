@@ -96,6 +96,8 @@ struct TlsConnection {
     unsent: Bytes,
     /// Why nothing more can be read.
     read_end: Option<TlsEndReason>,
+    /// Whether the connection ends after what was written.
+    is_closing: bool,
     /// Why nothing more can be written.
     write_end: Option<TlsEndReason>,
 }
@@ -131,19 +133,33 @@ impl TlsConnection {
         Poll::Ready(())
     }
 
-    /// Sends what was written, until the socket has taken all of it, or takes nothing any more.
+    /// Sends what was written, and that nothing follows if the connection is closing, until the socket has taken all of it, or takes nothing
+    /// any more.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.write_end.is_some() {
             return Poll::Ready(());
         }
-        if let Err(error) = ready!(self.poll_flush(cx)) {
-            self.write_end = Some(match error.kind() {
-                io::ErrorKind::BrokenPipe => TlsEndReason::Closed,
-                _ => TlsEndReason::Failed(error.to_string()),
-            });
-            self.unsent.clear();
+        match ready!(self.poll_flush(cx)) {
+            Ok(()) if !self.is_closing => {}
+            Ok(()) => {
+                // The peer needs no notice if the connection is broken.
+                let _ = ready!(Pin::new(&mut self.stream).poll_shutdown(cx));
+                self.write_end = Some(TlsEndReason::Closed);
+            }
+            Err(error) => {
+                self.write_end = Some(match error.kind() {
+                    io::ErrorKind::BrokenPipe => TlsEndReason::Closed,
+                    _ => TlsEndReason::Failed(error.to_string()),
+                });
+                self.unsent.clear();
+            }
         }
         Poll::Ready(())
+    }
+
+    /// Returns why the plugin can write nothing more, if it cannot.
+    fn closed_for_writing(&self) -> Option<TlsEndReason> {
+        self.write_end.clone().or(self.is_closing.then_some(TlsEndReason::Closed))
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -154,14 +170,10 @@ impl TlsConnection {
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
-    /// Sends what it can now, and that nothing follows.
+    /// Accepts no more from the plugin, and sends what it can now. The plugin's wait for an answer sends the rest.
     fn close(&mut self) {
-        let mut cx = Context::from_waker(Waker::noop());
-        if self.poll_send(&mut cx).is_ready() && self.write_end.is_none() {
-            // The peer needs no notice if the connection is broken.
-            let _ = Pin::new(&mut self.stream).poll_shutdown(&mut cx);
-        }
-        self.write_end.get_or_insert(TlsEndReason::Closed);
+        self.is_closing = true;
+        let _ = self.poll_send(&mut Context::from_waker(Waker::noop()));
     }
 }
 
@@ -178,8 +190,9 @@ impl TlsEnd {
     /// Returns the streams inside of a connection.
     pub(super) fn open(stream: TlsStream<PlainStream>) -> (Self, TlsInput, TlsOutput) {
         let (ahead, unsent) = (Bytes::new(), Bytes::new());
-        let shared =
-            Arc::new(Mutex::new(TlsConnection { stream, ahead, unsent, read_end: None, write_end: None }));
+        let connection =
+            TlsConnection { stream, ahead, unsent, read_end: None, is_closing: false, write_end: None };
+        let shared = Arc::new(Mutex::new(connection));
         (Self(Arc::clone(&shared)), TlsInput(Arc::clone(&shared)), TlsOutput(shared))
     }
 
@@ -221,8 +234,9 @@ impl Pollable for TlsInput {
 impl OutputStream for TlsOutput {
     fn check_write(&mut self) -> StreamResult<usize> {
         let mut connection = self.0.lock();
-        match (connection.poll_send(&mut Context::from_waker(Waker::noop())), &connection.write_end) {
-            (_, Some(end)) => Err(end.clone().into()),
+        let sent = connection.poll_send(&mut Context::from_waker(Waker::noop()));
+        match (sent, connection.closed_for_writing()) {
+            (_, Some(end)) => Err(end.into()),
             (Poll::Pending, None) => Ok(0),
             (Poll::Ready(()), None) => Ok(WRITE_BYTES),
         }
@@ -233,8 +247,8 @@ impl OutputStream for TlsOutput {
         if bytes.len() > WRITE_BYTES || !connection.unsent.is_empty() {
             return Err(StreamError::Trap(wasmtime::Error::msg("more was written than check-write allows")));
         }
-        if let Some(end) = &connection.write_end {
-            return Err(end.clone().into());
+        if let Some(end) = connection.closed_for_writing() {
+            return Err(end.into());
         }
         connection.unsent = bytes;
         let _ = connection.poll_send(&mut Context::from_waker(Waker::noop()));
