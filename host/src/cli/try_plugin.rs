@@ -158,7 +158,7 @@ impl Tried {
             ) => TryOutcome::Blocked(obstacle.reason),
             (MetObstacle { made_up: true, .. }, failed) => TryOutcome::Unknown(format!(
                 "the host made up an answer or refused a connection, and then the plugin returned {}: {}. help: pass the answer of an HTTP \
-                 server with --answer, or send requests that only read with --allow-http-get",
+                 server with --answer, or send requests that only read with --allow-http-get; a TCP connection has no answer here",
                 failed.name(),
                 failed.reason().unwrap_or_default()
             )),
