@@ -107,7 +107,7 @@ async fn one_that_cannot_begin_leaves_the_others_and_begins_when_it_can() {
     let (_, shown, _) = run(&["status", "--admin", &address]);
     let mut row = shown.lines().find(|line| line.starts_with("c ")).unwrap().split_whitespace();
     assert_eq!(row.nth(1), Some("stopped"), "{shown}");
-    assert!(shown.contains("c, last error: ") && shown.contains("is not WebAssembly"), "{shown}");
+    assert!(shown.contains("c, last error, ") && shown.contains("is not WebAssembly"), "{shown}");
     let (_, metrics) = get(&address, "/metrics");
     assert!(metrics.contains("gtm_host_plugin_state{plugin=\"c\",state=\"stopped\"} 1\n"), "{metrics}");
     let (code, _, said) = run(&["pause", "--plugin", "c", "--admin", &address]);
