@@ -164,6 +164,7 @@ const GO: Template = Template {
         file!("gtm/bson.go", "plugin-sdk/go/bson.go"),
         file!("gtm/bson_test.go", "plugin-sdk/go/bson_test.go"),
         file!("gtm/host_wasip1.go", "plugin-sdk/go/host_wasip1.go"),
+        file!("gtm/handler_wasip1.go", "plugin-sdk/go/handler_wasip1.go"),
         file!("gtm/batch_wasip1.go", "plugin-sdk/go/batch_wasip1.go"),
         file!("gtm/imports_wasip1.go", "plugin-sdk/go/imports_wasip1.go"),
         file!("gtm/mongodb_wasip1.go", "plugin-sdk/go/mongodb_wasip1.go"),
@@ -249,3 +250,19 @@ const ZIG: Template = Template {
         install: "pip install ziglang && alias zig='python3 -m ziglang'",
     }],
 };
+
+#[cfg(test)]
+mod tests {
+    use super::GO;
+
+    #[test]
+    fn each_file_of_the_sdk_for_go_is_in_the_project() {
+        let sdk = std::fs::read_dir(gtm_test_support::root().join("plugin-sdk/go")).unwrap();
+        let sdk = sdk.map(|file| file.unwrap().file_name().into_string().unwrap());
+        // The conformance cases are not in a project.
+        for name in sdk.filter(|name| name.ends_with(".go") && name != "conformance_test.go") {
+            let path = format!("gtm/{name}");
+            assert!(GO.files.iter().any(|(file, _)| *file == path), "{path} is missing");
+        }
+    }
+}
