@@ -12,7 +12,7 @@ const SETTINGS: &str = "  settings       database (a text): The database of the 
                  key (a text): 
                  pause (a duration, such as 500ms, 10s or 5m; default 10s): A time.
                  size (a size, such as 512 KiB or 1 MiB; default '1 MiB'): A size.
-                 level (one of low, high): A choice.
+                 level (one of low, high; formerly grade): A choice.
                  token (a text; secret): A secret.
 ";
 
