@@ -254,8 +254,12 @@ async fn a_retry_removes_what_is_handled_and_keeps_what_is_not() {
     let none = "the plugin nope has no dead letters in the pipeline shop; these have some: mail. help: pass --plugin NAME";
     assert!(said.contains(none), "{said}");
 
-    // The filter is not asked: it would trap.
-    let fine = [&mail[..], &["--set", "filter=panic"]].concat();
+    // The filter is asked again, and traps.
+    let trap = ["--set", "filter=panic"];
+    let (lines, code, _) = scene.run(&[&["retry", &left[0].id][..], &mail, &trap].concat());
+    assert_eq!((lines, code), (vec!["0 handled, 1 failed again, 0 left".to_owned()], Some(1)));
+
+    let fine = mail;
     let (lines, code, said) = scene.run(&[&["retry", &left[0].id][..], &fine].concat());
     assert_eq!((lines, code), (vec!["1 handled, 0 failed again, 0 left".to_owned()], Some(0)));
     assert_eq!(
