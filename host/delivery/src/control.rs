@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use gtm_mongo::SourceHealth;
 use gtm_runtime::{LoadError, PluginHandle, SwapFrom};
@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::last_error;
 use super::plugin_progress::PluginProgress;
 use super::settings::DeliverySettings;
 use super::status::{HostActivity, HostStatus, PluginState, PluginStatus, ReaderState};
@@ -106,7 +107,7 @@ fn stopped(status: PluginStatus, reason: &str) -> PluginStatus {
         reader: ReaderState::None,
         ops_per_second: 0.0,
         last_error: Some(reason.to_owned()),
-        last_error_seconds: SystemTime::now().duration_since(UNIX_EPOCH).ok().map(|now| now.as_secs()),
+        last_error_seconds: last_error::seconds(SystemTime::now()),
         timers: Vec::new(),
         ..status
     }
@@ -258,7 +259,7 @@ impl HostControl {
         self.host.lock().set(HostActivity::Active, plugins);
     }
 
-    /// Records that the host is no longer active. It does not know yet whether another host is.
+    /// Records that the host is no longer active. Whether another host is active is still unknown.
     pub(super) fn deactivate(&self) {
         self.host.lock().set(HostActivity::Starting, Vec::new());
     }

@@ -1,7 +1,7 @@
 //! A plugin that runs, as the host's control shows and controls it.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use gtm_mongo::SourceHealth;
 use gtm_runtime::PluginHandle;
@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 
 use super::control::{ControlledPlugin, DeliveryCommand};
 use super::lane_context::LaneContext;
+use super::last_error;
 use super::plugin_progress::PluginProgress;
 use super::status::{PluginState, PluginStatus};
 
@@ -44,9 +45,8 @@ impl ControlledPlugin for DeliveryHandle {
         status.rolled_back = self.plugin.rolled_back();
         // Errors of the plugin's own reader are shown nowhere else.
         if let Some(trouble) = self.source.plugin_trouble() {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             status.last_error.get_or_insert(trouble);
-            status.last_error_seconds = Some(now.as_secs());
+            status.last_error_seconds = last_error::seconds(SystemTime::now());
         }
         status
     }

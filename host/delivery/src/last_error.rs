@@ -89,8 +89,13 @@ impl LastError {
 
     /// Returns the time of the last error, in seconds since 1970, whether or not it is over.
     pub(super) fn seconds(&self) -> Option<u64> {
-        self.state.lock().at?.duration_since(UNIX_EPOCH).ok().map(|at| at.as_secs())
+        self.state.lock().at.and_then(seconds)
     }
+}
+
+/// Returns the time in seconds since 1970. None: it is earlier.
+pub(super) fn seconds(at: SystemTime) -> Option<u64> {
+    at.duration_since(UNIX_EPOCH).ok().map(|at| at.as_secs())
 }
 
 #[cfg(test)]

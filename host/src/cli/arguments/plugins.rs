@@ -284,7 +284,7 @@ impl PluginFilter {
     /// Adds the filter to those of plugins that are known.
     ///
     /// # Errors
-    /// There is no such plugin. `option` is what added it: `--filter` or its variable.
+    /// The host does not know the plugin. `option` added the filter: `--filter` or its variable.
     pub(super) fn apply_to(&self, settings: &mut Settings, option: &str) -> anyhow::Result<()> {
         let Self { plugin, path } = self;
         let what = || format!("{option} {}:…", plugin.as_deref().unwrap_or_default());

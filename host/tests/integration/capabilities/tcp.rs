@@ -12,7 +12,7 @@ use super::Errands;
 use crate::log;
 use crate::support::{eventually, plugin, run, scaled};
 
-/// A server that gives back what it is sent, says nothing, or never stops.
+/// A server that echoes what it receives, sends nothing, or sends without end.
 pub struct Peer {
     address: SocketAddr,
     connections: Arc<AtomicUsize>,

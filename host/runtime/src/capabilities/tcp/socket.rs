@@ -78,7 +78,7 @@ fn refuse_listening(tcp: &mut LinkerInstance<'_, InstanceState>) -> wasmtime::Re
     tcp.func_wrap("[method]tcp-socket.start-listen", |_, _: (Resource<TcpSocket>,)| Ok((REFUSED,)))
 }
 
-/// Converts the outcome of a function of wasmtime-wasi. An error that is no code ends the instance.
+/// Converts the outcome of a function of wasmtime-wasi. An error without an error code ends the instance.
 fn outcome<T>(state: &mut InstanceState, called: SocketResult<T>) -> wasmtime::Result<Result<T, ErrorCode>> {
     match called {
         Ok(value) => Ok(Ok(value)),
