@@ -317,25 +317,32 @@ impl PluginHandle {
         self.trial().failed.clone()
     }
 
-    /// Reserves places for the instances of a plugin with this many lanes, in place of the previous reservation.
+    /// Reserves places for the instances of a plugin with this many lanes, in place of the previous reservation. To be called while it has no
+    /// instances.
     ///
     /// # Errors
-    /// There are too few places.
+    /// There are too few places. The plugin cannot run, so it has no places then.
     pub fn reserve(&self, lanes: usize) -> Result<(), PoolFull> {
         let mut reserved = self.0.lanes.lock();
-        // The previous version may become current again.
-        let previous = self.trial().previous.as_ref().map_or(0, |(previous, _)| previous.places().0);
         let current = self.current();
-        let each = current.places().0.max(previous);
+        // The previous version may become current again.
+        let previous = self.trial().previous.as_ref().map(|(previous, _)| previous.clone());
+        let versions = || std::iter::once(&current).chain(&previous);
+        let each = versions().map(|version| version.places().0).max().unwrap_or_default();
         // Each timer has an instance of its own while it ticks.
-        let count = instances(ComponentKind::Plugin, lanes) + current.timers().len();
+        let timers = versions().map(|version| version.timers().len()).max().unwrap_or_default();
+        let count = instances(ComponentKind::Plugin, lanes) + timers;
         let mut seat = match reserved.take() {
             Some(reserved) => reserved.seat,
             None => self.0.share.take_seat(0)?,
         };
+        let chain = self.chain();
         let renewed = seat.renew(each, count);
-        let renewed = renewed.and_then(|()| self.chain().iter().try_for_each(|filter| filter.reserve(lanes)));
-        *reserved = Some(ReservedLanes { lanes, seat });
+        let renewed = renewed.and_then(|()| chain.iter().try_for_each(|filter| filter.reserve(lanes)));
+        match renewed {
+            Ok(()) => *reserved = Some(ReservedLanes { lanes, seat }),
+            Err(_) => chain.iter().for_each(|filter| filter.release()),
+        }
         renewed
     }
 
@@ -374,9 +381,14 @@ impl PluginHandle {
         let is_tried = Arc::ptr_eq(&before.setup, &plugin.setup);
         check(is_tried)?;
         // Instances of the previous version may exist for a while, and all of them may be made again.
-        self.0.share.fit(&plugin)?;
-        if let Some(ReservedLanes { lanes, seat }) = &mut *reserved {
-            seat.grow(instances(ComponentKind::Plugin, *lanes) + plugin.timers().len())?;
+        match &mut *reserved {
+            Some(ReservedLanes { lanes, seat }) => {
+                seat.fit(
+                    plugin.places().0,
+                    instances(ComponentKind::Plugin, *lanes) + plugin.timers().len(),
+                )?;
+            }
+            None => self.0.share.fit(plugin.places().0)?,
         }
         tracing::info!(
             event = "plugin.swap",
