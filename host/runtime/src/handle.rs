@@ -40,8 +40,7 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(50);
 ///
 /// [`swap`](PluginHandle::swap) replaces the current version: calls in progress end on the old version, and the next ones begin on the
 /// new. The new version is on trial for its first calls: if it traps or exceeds a limit, the previous version becomes current again.
-/// Both have the same setup. [`replace`](PluginHandle::replace) also takes a version with another setup, which is never rolled back to the
-/// previous setup.
+/// Both have the same setup and filters. [`replace`](PluginHandle::replace) also takes a version with others, which is never rolled back.
 #[derive(Clone)]
 pub struct PluginHandle(Arc<PluginHandleInner>);
 
@@ -230,6 +229,13 @@ impl PluginHandle {
         }))
     }
 
+    /// Makes a plugin with its first version, and with a chain of these filters before its own, in their order.
+    pub fn with_filters(plugin: Plugin, services: Services, filters: impl IntoIterator<Item = Self>) -> Self {
+        let made = Self::new(plugin, services);
+        *made.0.chain.lock() = filters.into_iter().map(ChainedFilter::unseated).collect();
+        made
+    }
+
     /// Reserves places for a chain of these filters before its own, in their order. Filters that it has already keep their counts.
     ///
     /// # Errors
@@ -244,9 +250,14 @@ impl PluginHandle {
         Ok(PreparedChain(filters.into_iter().map(chained).collect::<Result<_, _>>()?))
     }
 
-    /// Has these filters run before its own from the next call on.
+    /// Has these filters run before its own from the next call on. A version that is on trial stays: the previous one had other filters, so
+    /// the host does not return to it.
     pub fn set_chain(&self, chain: PreparedChain) {
         let mut current = self.0.chain.lock();
+        let mut trial = self.trial();
+        if trial.previous.take().is_some() {
+            self.current().on_trial.0.store(false, Ordering::Relaxed);
+        }
         *current = chain.0;
         self.0.current.send_modify(|_| {});
     }
@@ -359,7 +370,7 @@ impl PluginHandle {
     }
 
     /// Makes a version current from the next call on, with these filters before its own. None: with those that it has. A version with another
-    /// setup is not on trial: the previous version has the previous grants, so the host does not return to it.
+    /// setup or other filters is not on trial: the previous version has the previous grants and filters, so the host does not return to it.
     ///
     /// # Errors
     /// Its instances need more places than there are. The previous version stays current, with its filters.
@@ -378,8 +389,9 @@ impl PluginHandle {
         let mut current_chain = self.0.chain.lock();
         let mut trial = self.trial();
         let before = self.current();
-        let is_tried = Arc::ptr_eq(&before.setup, &plugin.setup);
-        check(is_tried)?;
+        let is_same_setup = Arc::ptr_eq(&before.setup, &plugin.setup);
+        check(is_same_setup)?;
+        let is_tried = is_same_setup && chain.is_none();
         // Instances of the previous version may exist for a while, and all of them may be made again.
         match &mut *reserved {
             Some(ReservedLanes { lanes, seat }) => {

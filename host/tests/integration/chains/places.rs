@@ -109,6 +109,35 @@ fn the_timers_of_a_version_that_may_return_keep_their_places() {
 }
 
 #[tokio::test]
+async fn a_version_is_not_rolled_back_to_one_that_had_other_filters() {
+    let directory = tempfile::tempdir().unwrap();
+    let op = ops(1).remove(0);
+    let engine = Engine::sized(&directory.path().join("cache"), Compilation::Here, 1000).unwrap();
+    let (open, path) = (directory.path().join("open.wasm"), plugin("misbehave"));
+    write_filter("(i32.const 1)", &open);
+    let open = load(&engine, "open", &open, ComponentKind::Filter);
+    let mut setup = PluginSetup::new("p", Limits::default());
+    setup.config.insert("filter".to_owned(), Secret::Value("panic".to_owned()));
+    let trivial = Plugin::load(&engine, plugin("trivial").as_ref(), &setup).unwrap();
+    for (chained, rolled_back) in [(false, true), (true, false)] {
+        let handle = PluginHandle::new(trivial.clone(), Services::default());
+        let panicking = trivial.successor(path.as_ref()).unwrap();
+        handle.swap(panicking.clone()).unwrap();
+        if chained {
+            set_chain(&handle, &[&open]);
+        }
+        assert!(Filter::new(&handle).call(&op, 1).await.is_err());
+        assert_eq!(handle.rolled_back().is_some(), rolled_back);
+        // Both together.
+        let handle = PluginHandle::new(trivial.clone(), Services::default());
+        let chain = chained.then(|| handle.prepare_chain([open.clone()]).unwrap());
+        handle.replace(trivial.successor(path.as_ref()).unwrap(), chain).unwrap();
+        assert!(Filter::new(&handle).call(&op, 1).await.is_err());
+        assert_eq!(handle.rolled_back().is_some(), rolled_back);
+    }
+}
+
+#[tokio::test]
 async fn a_chain_is_replaced_between_two_calls_and_keeps_its_counts() {
     let directory = tempfile::tempdir().unwrap();
     let (trivial, open, large) = rooms(directory.path(), 1000);
