@@ -294,17 +294,63 @@ async fn a_wrong_schedule_refuses_the_plugin() {
         assert!(error.contains("the timer \"") && error.contains("chime.wasm is not valid: "), "{error}");
         error
     };
+    let of_setting = ". The setting schedule sets it. help: pass --set chime:schedule=VALUE, or set schedule under [plugins.chime.config]";
+    for (value, part) in [
+        (
+            "schedule=often",
+            "its schedule \"often\" is neither an interval, such as 10m, nor a cron expression of minute, ",
+        ),
+        (
+            "schedule=0 25 * * *",
+            "the hour of its cron expression \"0 25 * * *\" is 25. It can be * or numbers from 0 to 23, such as ",
+        ),
+        ("schedule=0 0 30 2 *", "is never due"),
+        ("schedule=1ms", "its interval 1ms is not a whole number of seconds"),
+    ] {
+        let error = refused(value);
+        assert!(error.contains(part) && error.contains(of_setting), "{error}");
+    }
+    let name = refused("timer=a b");
     assert!(
-        refused("schedule=often").contains("is neither an interval, such as 10m, nor a cron expression: ")
+        name.contains(
+            "its name must have 1 to 64 letters, digits, - and _. The setting timer sets it. help: "
+        ),
+        "{name}"
     );
-    assert!(refused("schedule=0 0 30 2 *").contains("is never due"));
-    assert!(refused("schedule=1ms").contains("is not a whole number of seconds"));
-    assert!(refused("timer=a b").contains("its name must have 1 to 64 letters, digits, - and _"));
-    assert!(refused("timer=a,a").contains("another timer of the plugin has the same name"));
+    let twice = refused("timer=a,a");
+    assert!(twice.contains("another timer of the plugin has the same name. help: correct the setting that the timer is made of, if it is one of timer, or the source of the plugin"), "{twice}");
     let names: Vec<_> = (0..17).map(|name| name.to_string()).collect();
     let many = format!("timer={}", names.join(","));
     let error = error_of(&["--plugin", &chime, "--uri", "mongodb://localhost:1", "--set", &many]);
     assert!(error.contains("has 17 timers, and at most 16 are allowed"), "{error}");
+}
+
+#[tokio::test]
+async fn a_check_and_a_swap_say_which_setting_of_a_timer_is_wrong() {
+    let (scene, chime, trivial) = (Scene::new().await, plugin("chime"), plugin("trivial"));
+    let wrong = "the hour of its cron expression \"0 25 * * *\" is 25. ";
+    let (code, out, _) = run(&["check", &chime, "--set", "schedule=0 25 * * *"]);
+    assert!(code == Some(1) && out.contains(": a plugin that does not start with these settings\n"), "{out}");
+    assert!(out.contains(wrong) && out.contains("pass --set chime:schedule=VALUE, or "), "{out}");
+    let (code, out, _) = run(&["check", &chime, "--set", "schedule=often", "--output", "json"]);
+    let checked: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &checked["plugin"]), (Some(1), &true.into()), "{out}");
+    let (code, out, _) = run(&["config", "check", "--plugin", &chime, "--set", "schedule=0 25 * * *"]);
+    assert!(
+        code == Some(1) && out.contains(wrong) && out.contains("pass --set chime:schedule=VALUE"),
+        "{out}"
+    );
+    // A version with timers, for a plugin without any.
+    let named = format!("chime={trivial}");
+    let set = ["--set", "chime:schedule=0 25 * * *", "--admin", "127.0.0.1:0"];
+    let host = Host::tailing(&[&["--plugin", &named, "--uri", scene.server.uri()][..], &set].concat());
+    let (code, _, said) = run(&["swap", "chime", &chime, "--admin", &host.address()]);
+    assert!(code == Some(1) && said.contains(wrong), "{said}");
+    assert!(
+        said.contains("help: set schedule under [plugins.chime.config] in gtm.toml, put the new version "),
+        "{said}"
+    );
+    assert_eq!(host.stop().0, Some(0));
 }
 
 #[tokio::test]
