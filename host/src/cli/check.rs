@@ -17,18 +17,17 @@ use serde_json::{Value, json};
 use super::arguments::{CheckArguments, Format};
 use super::compile_component::compilation;
 use super::directories;
-use super::load::{check_shared, load_either, setup_as_filter};
+use super::load::{load_either, setup_as_filter};
 use super::output::{print_json, print_text};
+use super::shared_settings::unused_value;
 
 pub(super) fn run(arguments: &CheckArguments, settings: &Settings) -> anyhow::Result<ExitCode> {
     let engine = Engine::compiling(&directories::cache(settings)?, compilation())?;
-    let mut all_are = true;
     let named = arguments.plugins.iter().map(|plugin| (&plugin.path, plugin.names(settings)));
-    let mut loaded = Vec::new();
+    let (mut loaded, mut failed) = (Vec::new(), Vec::new());
     for (path, name) in named.flat_map(|(path, names)| names.into_iter().map(move |name| (path, name))) {
         let checked = check(&engine, path, &name, settings);
         let path = path.to_string_lossy();
-        all_are &= checked.is_ok();
         match (arguments.output, &checked) {
             (Format::Text, Ok(checked)) => print_text(&checked.text(&path))?,
             (Format::Text, Err(error)) => print_text(&not_started(&path, error))?,
@@ -46,12 +45,17 @@ pub(super) fn run(arguments: &CheckArguments, settings: &Settings) -> anyhow::Re
                 }))?
             }
         };
-        loaded.extend(checked.ok().map(|checked| checked.plugin));
+        match checked {
+            Ok(checked) => loaded.push(checked.plugin),
+            Err(error) => failed.push((name, error)),
+        }
     }
-    if all_are {
-        check_shared(settings, &loaded)?;
+    let unloaded = failed.iter().map(|(name, error)| (name.as_str(), error));
+    match unused_value(settings, &loaded, unloaded) {
+        Some(unused) => Err(unused.error),
+        None if failed.is_empty() => Ok(ExitCode::SUCCESS),
+        None => Ok(ExitCode::FAILURE),
     }
-    Ok(if all_are { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn not_started(path: &str, error: &anyhow::Error) -> String {

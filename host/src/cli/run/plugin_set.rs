@@ -12,7 +12,8 @@ use gtm_source::Restart;
 use super::filter_set::FilterSet;
 use super::hosted::{HostedComponent, LoadAttempt, NextChain};
 use crate::cli::grant_prompt::{self, log_missing_grants};
-use crate::cli::load::{Loader, check_shared, present};
+use crate::cli::load::{Loader, present};
+use crate::cli::shared_settings::{UnusedValue, unused_value};
 use crate::cli::usage::settings_error;
 
 /// The fate of an op whose plugin lacks a grant.
@@ -117,8 +118,15 @@ pub(super) async fn load(loader: &Loader, settings: &Settings) -> anyhow::Result
     if all.is_empty() && !failed.is_empty() {
         return Err(failed.swap_remove(0).1);
     }
-    if failed.is_empty() {
-        check_shared(settings, all.iter().map(|loaded| &loaded.plugin))?;
+    let errors = failed.iter().map(|(name, error)| (name.as_str(), error));
+    match unused_value(settings, all.iter().map(|loaded| &loaded.plugin), errors) {
+        Some(UnusedValue { error, may_be_used: false }) => return Err(error),
+        Some(UnusedValue { error, may_be_used: true }) => tracing::warn!(
+            event = "settings.unused_value",
+            error = &*error,
+            "a value for all plugins has no effect on those that were loaded"
+        ),
+        None => {}
     }
     let mut unloaded = BTreeMap::new();
     for (name, error) in failed {
