@@ -7,6 +7,7 @@ use gtm_store::{Store, StoreKind, TimerKey, TimerProgress};
 use gtm_test_support::Server;
 use nix::sys::signal::Signal;
 
+use crate::chains::write_filter;
 use crate::support::{Database, Host, error_of, eventually, plugin, run};
 
 /// A pipeline whose plugin `chime` records its ticks.
@@ -19,7 +20,10 @@ struct Scene {
 
 impl Scene {
     async fn new() -> Self {
-        let server = Server::ready().unwrap();
+        Self::on(Server::ready().unwrap()).await
+    }
+
+    async fn on(server: Server) -> Self {
         let own = Database::new(server.uri()).await;
         Self { own, pipeline: ObjectId::new().to_hex(), chime: plugin("chime"), server }
     }
@@ -351,6 +355,47 @@ async fn a_check_and_a_swap_say_which_setting_of_a_timer_is_wrong() {
         "{said}"
     );
     assert_eq!(host.stop().0, Some(0));
+}
+
+#[tokio::test]
+async fn a_tick_and_its_retry_pass_a_filter_that_refuses_every_op() {
+    let (scene, directory) = (Scene::new().await, tempfile::tempdir().unwrap());
+    let closed = directory.path().join("closed.wasm");
+    write_filter("(i32.const 0)", &closed);
+    scene.outage("1h", 3600, None).await;
+    let more = ["--filter", closed.to_str().unwrap(), "--retry-initial-delay", "1ms"];
+    let mut host = scene.start(&["schedule=1h", "outcome=panic-once"], &more);
+    host.wait_for("op.retry", &[("plugin", "chime")]);
+    host.wait_for("timer.tick", &[("outcome", "handled")]);
+    let attempts: Vec<_> =
+        scene.documents().await.iter().map(|tick| tick.get_i64("attempt").unwrap()).collect();
+    assert_eq!(attempts.last(), Some(&2));
+    assert_eq!(host.stop().0, Some(0));
+}
+
+#[tokio::test]
+async fn a_timer_ticks_while_its_progress_cannot_be_stored_which_is_stored_later() {
+    let scene = Scene::on(Server::start(Default::default()).unwrap()).await;
+    // A lease is renewed by the command that fails: it must outlive this.
+    let mut host = scene.start(&["missed=each"], &["--lease-ttl", "1h"]);
+    host.wait_for("timer.tick", &[]);
+    let admin = scene.own.client.database("admin");
+    let data = doc! { "failCommands": ["update"], "errorCode": 13 };
+    let fail = doc! { "configureFailPoint": "failCommand", "mode": "alwaysOn", "data": data };
+    admin.run_command(fail).await.unwrap();
+    host.wait_for("timer.store_failed", &[("timer", "chime")]);
+    let stored = scene.progress().await.unwrap();
+    for _ in 0..2 {
+        host.wait_for("timer.tick", &[("outcome", "handled")]);
+    }
+    assert_eq!(scene.progress().await.unwrap(), stored);
+    admin.run_command(doc! { "configureFailPoint": "failCommand", "mode": "off" }).await.unwrap();
+    host.wait_for("timer.recover", &[("timer", "chime")]);
+    assert_eq!(host.count("timer.store_failed", &[]), 1, "it is logged once");
+    assert_eq!(host.stop().0, Some(0));
+    let ticks = scene.ticks().await;
+    assert_each_once(&ticks);
+    assert_eq!(scene.progress().await.unwrap().done, *ticks.last().unwrap());
 }
 
 #[tokio::test]
