@@ -242,7 +242,7 @@ impl RunningTimer {
         loop {
             match self.timers.store.timer(&self.key).await {
                 Ok(stored) => {
-                    self.is_store_failing = false;
+                    self.store_works();
                     return Ok(stored);
                 }
                 Err(error) => self.store_failed(&error),
@@ -258,8 +258,19 @@ impl RunningTimer {
     /// host repeats what is not stored.
     async fn save(&mut self, progress: &TimerProgress) {
         match self.timers.store.save_timer(&self.key, progress).await {
-            Ok(()) => self.is_store_failing = false,
+            Ok(()) => self.store_works(),
             Err(error) => self.store_failed(&error),
+        }
+    }
+
+    fn store_works(&mut self) {
+        if std::mem::take(&mut self.is_store_failing) {
+            tracing::info!(
+                event = "timer.recover",
+                plugin = self.key.plugin,
+                timer = self.key.timer,
+                "the progress of the timer is read and stored again"
+            );
         }
     }
 

@@ -21,7 +21,8 @@ use super::services::Services;
 use super::setting::{self, CheckedSettings, DeclaredSetting, SetValues, SettingProblem};
 use super::setup::Setup;
 use super::state::{InstanceRole, InstanceState};
-use super::timer::{MAX_TIMERS, Timer, TimerProblem};
+use super::timer::{MAX_TIMERS, Timer};
+use super::timer_problem::{RefusedTimer, TimerOrigin, TimerProblem};
 
 /// What a plugin says before its first op.
 pub(super) struct Beginning {
@@ -92,14 +93,14 @@ impl FoundComponent<'_> {
             .map_err(|reason| LoadError::Refused {
                 path: self.path.to_owned(),
                 reason: without_secrets(one_line(&reason), settings.as_deref(), &config),
-                declared: settings.clone().unwrap_or_default(),
+                declared: settings.clone(),
             })?;
         let declared = match self.exports.has_schedule() {
             true => self.call("timers", &mut store, |store| exports.timers(store).now_or_never())?,
             false => Vec::new(),
         };
         store.data().log_output();
-        let timers = timers(declared, self.path)?;
+        let timers = self.timers(declared, settings.as_deref(), &config)?;
         Ok(Beginning { settings, config, subscriptions, timers })
     }
 
@@ -150,6 +151,54 @@ impl FoundComponent<'_> {
     fn failed(&self, reason: CallError) -> LoadError {
         LoadError::Start { path: self.path.to_owned(), reason }
     }
+
+    /// Makes the timers that the plugin declares.
+    fn timers(
+        &self,
+        timers: Vec<DeclaredTimer>,
+        settings: Option<&[DeclaredSetting]>,
+        config: &BTreeMap<String, String>,
+    ) -> Result<Vec<Timer>, LoadError> {
+        let (path, declared) = (self.path.to_owned(), settings.map(<[DeclaredSetting]>::to_vec));
+        if timers.len() > MAX_TIMERS {
+            return Err(LoadError::ManyTimers { path, count: timers.len(), declared });
+        }
+        let mut made = Vec::<Timer>::new();
+        for (name, schedule, missed) in timers {
+            let is_duplicate = made.iter().any(|timer| timer.name == name);
+            let timer = match is_duplicate {
+                true => Err(TimerProblem::Duplicate),
+                false => Timer::new(name.clone(), &schedule, missed),
+            };
+            match timer {
+                Ok(timer) => made.push(timer),
+                Err(problem) => {
+                    let wrong = match problem {
+                        TimerProblem::Name | TimerProblem::Duplicate => &name,
+                        _ => &schedule,
+                    };
+                    let origin = self.origin(wrong, config);
+                    let without_secrets = |text: &str| without_secrets(one_line(text), settings, config);
+                    let (timer, reason) = (without_secrets(&name), without_secrets(&problem.to_string()));
+                    let refused = Box::new(RefusedTimer { timer, reason, origin });
+                    return Err(LoadError::Timer { path, refused, declared });
+                }
+            }
+        }
+        Ok(made)
+    }
+
+    /// Finds the setting with this value.
+    fn origin(&self, value: &str, config: &BTreeMap<String, String>) -> TimerOrigin {
+        match config.iter().find(|(_, set)| set.trim() == value.trim()) {
+            Some((name, _)) => TimerOrigin::Setting {
+                plugin: self.setup.name.to_string(),
+                name: name.clone(),
+                is_for_successor: self.starts,
+            },
+            None => TimerOrigin::Plugin { settings: config.keys().cloned().collect() },
+        }
+    }
 }
 
 /// Returns a text of the plugin without the values of its secret settings.
@@ -166,24 +215,6 @@ fn without_secrets(
 /// Returns the result of a call of an instance for filters, which never waits.
 fn now<T>(call: Option<wasmtime::Result<T>>) -> wasmtime::Result<T> {
     call.unwrap_or_else(|| Err(wasmtime::Error::msg("it tried to wait")))
-}
-
-/// Makes the timers that a plugin declares.
-fn timers(declared: Vec<DeclaredTimer>, path: &Path) -> Result<Vec<Timer>, LoadError> {
-    if declared.len() > MAX_TIMERS {
-        return Err(LoadError::ManyTimers { path: path.to_owned(), count: declared.len() });
-    }
-    let mut timers = Vec::<Timer>::new();
-    for (name, schedule, missed) in declared {
-        let is_duplicate = timers.iter().any(|timer| timer.name == name);
-        let timer = match is_duplicate {
-            true => Err(TimerProblem::Duplicate),
-            false => Timer::new(name.clone(), &schedule, missed),
-        };
-        let refused = |reason| LoadError::Timer { path: path.to_owned(), timer: one_line(&name), reason };
-        timers.push(timer.map_err(refused)?);
-    }
-    Ok(timers)
 }
 
 /// Makes the selection of these subscriptions.

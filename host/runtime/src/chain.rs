@@ -84,9 +84,14 @@ pub struct FilterStatus {
 impl ChainedFilter {
     /// Adds a filter to the chain of a plugin with this many lanes, or of one without lanes yet.
     pub(super) fn new(handle: PluginHandle, lanes: Option<usize>) -> Result<Arc<Self>, PoolFull> {
-        let chained = Self { handle, counts: FilterCounts::default(), seat: Mutex::default() };
+        let chained = Self::unseated(handle);
         lanes.map_or(Ok(()), |lanes| chained.reserve(lanes))?;
-        Ok(Arc::new(chained))
+        Ok(chained)
+    }
+
+    /// Adds a filter to the chain of a plugin without lanes.
+    pub(super) fn unseated(handle: PluginHandle) -> Arc<Self> {
+        Arc::new(Self { handle, counts: FilterCounts::default(), seat: Mutex::default() })
     }
 
     /// Reserves places for the instances of a plugin with this many lanes, in place of the previous reservation.
@@ -97,6 +102,11 @@ impl ChainedFilter {
             none => self.handle.share().take_seat(instances).map(|seat| *none = Some(seat)),
         };
         reserved.map_err(|error| error.in_filter(self.handle.name()))
+    }
+
+    /// Frees the places of its instances for the plugin.
+    pub(super) fn release(&self) {
+        self.seat.lock().take();
     }
 
     pub(super) fn status(&self) -> FilterStatus {

@@ -214,11 +214,6 @@ impl Plugin {
         self.info.settings.as_deref()
     }
 
-    /// Returns whether a user can set this: the plugin declares it, or accepts any setting.
-    pub fn accepts(&self, setting: &str) -> bool {
-        self.settings().is_none_or(|declared| declared.iter().any(|one| one.is_called(setting)))
-    }
-
     /// Returns whether both are the same version with the same setup.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.info, &other.info)

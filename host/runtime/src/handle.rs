@@ -40,8 +40,7 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(50);
 ///
 /// [`swap`](PluginHandle::swap) replaces the current version: calls in progress end on the old version, and the next ones begin on the
 /// new. The new version is on trial for its first calls: if it traps or exceeds a limit, the previous version becomes current again.
-/// Both have the same setup. [`replace`](PluginHandle::replace) also takes a version with another setup, which is never rolled back to the
-/// previous setup.
+/// Both have the same setup and filters. [`replace`](PluginHandle::replace) also takes a version with others, which is never rolled back.
 #[derive(Clone)]
 pub struct PluginHandle(Arc<PluginHandleInner>);
 
@@ -230,6 +229,13 @@ impl PluginHandle {
         }))
     }
 
+    /// Makes a plugin with its first version, and with a chain of these filters before its own, in their order.
+    pub fn with_filters(plugin: Plugin, services: Services, filters: impl IntoIterator<Item = Self>) -> Self {
+        let made = Self::new(plugin, services);
+        *made.0.chain.lock() = filters.into_iter().map(ChainedFilter::unseated).collect();
+        made
+    }
+
     /// Reserves places for a chain of these filters before its own, in their order. Filters that it has already keep their counts.
     ///
     /// # Errors
@@ -244,9 +250,14 @@ impl PluginHandle {
         Ok(PreparedChain(filters.into_iter().map(chained).collect::<Result<_, _>>()?))
     }
 
-    /// Has these filters run before its own from the next call on.
+    /// Has these filters run before its own from the next call on. A version that is on trial stays: the previous one had other filters, so
+    /// the host does not return to it.
     pub fn set_chain(&self, chain: PreparedChain) {
         let mut current = self.0.chain.lock();
+        let mut trial = self.trial();
+        if trial.previous.take().is_some() {
+            self.current().on_trial.0.store(false, Ordering::Relaxed);
+        }
         *current = chain.0;
         self.0.current.send_modify(|_| {});
     }
@@ -317,25 +328,32 @@ impl PluginHandle {
         self.trial().failed.clone()
     }
 
-    /// Reserves places for the instances of a plugin with this many lanes, in place of the previous reservation.
+    /// Reserves places for the instances of a plugin with this many lanes, in place of the previous reservation. To be called while it has no
+    /// instances.
     ///
     /// # Errors
-    /// There are too few places.
+    /// There are too few places. The plugin cannot run, so it has no places then.
     pub fn reserve(&self, lanes: usize) -> Result<(), PoolFull> {
         let mut reserved = self.0.lanes.lock();
-        // The previous version may become current again.
-        let previous = self.trial().previous.as_ref().map_or(0, |(previous, _)| previous.places().0);
         let current = self.current();
-        let each = current.places().0.max(previous);
+        // The previous version may become current again.
+        let previous = self.trial().previous.as_ref().map(|(previous, _)| previous.clone());
+        let versions = || std::iter::once(&current).chain(&previous);
+        let each = versions().map(|version| version.places().0).max().unwrap_or_default();
         // Each timer has an instance of its own while it ticks.
-        let count = instances(ComponentKind::Plugin, lanes) + current.timers().len();
+        let timers = versions().map(|version| version.timers().len()).max().unwrap_or_default();
+        let count = instances(ComponentKind::Plugin, lanes) + timers;
         let mut seat = match reserved.take() {
             Some(reserved) => reserved.seat,
             None => self.0.share.take_seat(0)?,
         };
+        let chain = self.chain();
         let renewed = seat.renew(each, count);
-        let renewed = renewed.and_then(|()| self.chain().iter().try_for_each(|filter| filter.reserve(lanes)));
-        *reserved = Some(ReservedLanes { lanes, seat });
+        let renewed = renewed.and_then(|()| chain.iter().try_for_each(|filter| filter.reserve(lanes)));
+        match renewed {
+            Ok(()) => *reserved = Some(ReservedLanes { lanes, seat }),
+            Err(_) => chain.iter().for_each(|filter| filter.release()),
+        }
         renewed
     }
 
@@ -352,7 +370,7 @@ impl PluginHandle {
     }
 
     /// Makes a version current from the next call on, with these filters before its own. None: with those that it has. A version with another
-    /// setup is not on trial: the previous version has the previous grants, so the host does not return to it.
+    /// setup or other filters is not on trial: the previous version has the previous grants and filters, so the host does not return to it.
     ///
     /// # Errors
     /// Its instances need more places than there are. The previous version stays current, with its filters.
@@ -371,12 +389,18 @@ impl PluginHandle {
         let mut current_chain = self.0.chain.lock();
         let mut trial = self.trial();
         let before = self.current();
-        let is_tried = Arc::ptr_eq(&before.setup, &plugin.setup);
-        check(is_tried)?;
+        let is_same_setup = Arc::ptr_eq(&before.setup, &plugin.setup);
+        check(is_same_setup)?;
+        let is_tried = is_same_setup && chain.is_none();
         // Instances of the previous version may exist for a while, and all of them may be made again.
-        self.0.share.fit(&plugin)?;
-        if let Some(ReservedLanes { lanes, seat }) = &mut *reserved {
-            seat.grow(instances(ComponentKind::Plugin, *lanes) + plugin.timers().len())?;
+        match &mut *reserved {
+            Some(ReservedLanes { lanes, seat }) => {
+                seat.fit(
+                    plugin.places().0,
+                    instances(ComponentKind::Plugin, *lanes) + plugin.timers().len(),
+                )?;
+            }
+            None => self.0.share.fit(plugin.places().0)?,
         }
         tracing::info!(
             event = "plugin.swap",

@@ -64,6 +64,7 @@ mod state;
 mod swap_from;
 pub mod throttle;
 mod timer;
+mod timer_problem;
 mod usage;
 
 pub use audit::Actor;
@@ -106,5 +107,6 @@ pub use services::{Effect, Recorder, Services};
 pub use setting::{DeclaredSetting, SettingProblem, SettingType};
 pub use setup::{ComponentKind, PluginSetup};
 pub use swap_from::SwapFrom;
-pub use timer::{MissedTicks, Schedule, Timer, TimerProblem, seconds};
+pub use timer::{MissedTicks, Schedule, Timer, seconds};
+pub use timer_problem::{RefusedTimer, TimerOrigin, TimerProblem};
 pub use usage::{SentCounts, TrapCounts, UsageStatus};

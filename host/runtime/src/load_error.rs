@@ -13,7 +13,8 @@ use super::handle::SwapError;
 use super::limits::{MAX_EXPRESSIONS, MAX_FILE_BYTES, MAX_PATTERN_BYTES, MAX_SUBSCRIPTIONS};
 use super::pool::PoolFull;
 use super::setting::{DeclaredSetting, SettingProblem};
-use super::timer::{MAX_TIMERS, TimerProblem};
+use super::timer::MAX_TIMERS;
+use super::timer_problem::RefusedTimer;
 use crate::secret::SecretError;
 
 /// Why a plugin cannot be loaded.
@@ -104,7 +105,7 @@ pub enum LoadError {
     #[error("the settings of the plugin {} are not valid: {}", path.display(), listed(problems))]
     Settings { path: PathBuf, problems: Vec<SettingProblem>, declared: Vec<DeclaredSetting> },
     #[error("the plugin {} refuses to start: {reason}", path.display())]
-    Refused { path: PathBuf, reason: String, declared: Vec<DeclaredSetting> },
+    Refused { path: PathBuf, reason: String, declared: Option<Vec<DeclaredSetting>> },
     #[error("the plugin {} subscribes to \"{namespace}\": {reason}", path.display())]
     Subscription { path: PathBuf, namespace: String, reason: PatternError },
     #[error(
@@ -120,9 +121,11 @@ pub enum LoadError {
     #[error("the plugin {} has a subscription of {length} bytes, and at most {MAX_PATTERN_BYTES} are allowed", path.display())]
     LongSubscription { path: PathBuf, length: usize },
     #[error("the plugin {} has {count} timers, and at most {MAX_TIMERS} are allowed", path.display())]
-    ManyTimers { path: PathBuf, count: usize },
-    #[error("the timer \"{timer}\" of the plugin {} is not valid: {reason}", path.display())]
-    Timer { path: PathBuf, timer: String, reason: TimerProblem },
+    ManyTimers { path: PathBuf, count: usize, declared: Option<Vec<DeclaredSetting>> },
+    #[error(
+        "the timer \"{}\" of the plugin {} is not valid: {}{}", refused.timer, path.display(), refused.reason, refused.origin
+    )]
+    Timer { path: PathBuf, refused: Box<RefusedTimer>, declared: Option<Vec<DeclaredSetting>> },
     #[error("the plugin {} has no places in this host: {reason}", path.display())]
     NoRoom { path: PathBuf, reason: PoolFull },
     #[error(transparent)]
@@ -139,6 +142,34 @@ impl LoadError {
         match reason {
             SwapError::NoRoom(reason) => Self::NoRoom { path, reason },
             outdated @ SwapError::SetUpAnew { .. } => Self::NotTaken(outdated),
+        }
+    }
+
+    /// Returns whether the file is a plugin, or a filter: it has the right exports, and does not start as it is set up.
+    pub fn is_of_plugin(&self) -> bool {
+        matches!(
+            self,
+            Self::Settings { .. }
+                | Self::Refused { .. }
+                | Self::Subscription { .. }
+                | Self::ManySubscriptions { .. }
+                | Self::ManyExpressions { .. }
+                | Self::LongSubscription { .. }
+                | Self::ManyTimers { .. }
+                | Self::Timer { .. }
+                | Self::NoRoom { .. }
+                | Self::Start { .. }
+        )
+    }
+
+    /// Returns the settings that the plugin declares. None: it accepts any, or they are not known.
+    pub fn declared(&self) -> Option<&[DeclaredSetting]> {
+        match self {
+            Self::Settings { declared, .. } => Some(declared),
+            Self::Refused { declared, .. }
+            | Self::ManyTimers { declared, .. }
+            | Self::Timer { declared, .. } => declared.as_deref(),
+            _ => None,
         }
     }
 

@@ -15,11 +15,14 @@ use wasmtime::component::Component;
 
 use super::limits::{MAX_FILE_BYTES, MAX_INSTANCES};
 use super::setup::ComponentKind;
+use super::timer::MAX_TIMERS;
 
 /// Places in addition to those of the plugins at the start: for plugins that are added later, and for versions that need more places.
 const SPARE_PLACES: usize = 1000;
 /// Places for the one instance in which a plugin is tried: the most that an instance may take.
 pub(super) const TRIAL_PLACES: usize = MAX_INSTANCES;
+/// The name under which a component exports its timers, of any version.
+const SCHEDULE: &str = "gtm:plugin/schedule@";
 /// Places of all plugins. With 6 GiB of addresses per memory, they take half of the address space of a 64-bit machine.
 const MAX_PLACES: usize = 10_000 - TRIAL_PLACES;
 
@@ -87,9 +90,10 @@ fn help(all: usize) -> &'static str {
 
 /// Returns how many places an engine needs for these components: the file of each, what it is for, and the number of lanes of the plugin.
 pub fn places<'a>(components: impl IntoIterator<Item = (&'a Path, ComponentKind, usize)>) -> usize {
-    let needed = components
-        .into_iter()
-        .map(|(path, kind, lanes)| in_file(path).saturating_mul(instances(kind, lanes)));
+    let needed = components.into_iter().map(|(path, kind, lanes)| {
+        let FilePlaces { each, timers } = FilePlaces::of(path);
+        each.saturating_mul(instances(kind, lanes).saturating_add(timers))
+    });
     needed.fold(SPARE_PLACES, usize::saturating_add).min(MAX_PLACES)
 }
 
@@ -111,20 +115,38 @@ pub(super) fn of(component: &Component) -> usize {
     })
 }
 
-/// Does the same for the file of a plugin, before there is an engine to load it. An invalid file is reported when it is loaded.
-fn in_file(path: &Path) -> usize {
-    let is_small =
-        std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.len() <= MAX_FILE_BYTES);
-    let Some(bytes) = is_small.then(|| std::fs::read(path).ok()).flatten() else { return 1 };
-    let (mut memories, mut tables) = (0_u32, 0_u32);
-    for payload in Parser::new(0).parse_all(&bytes).map_while(Result::ok) {
-        match payload {
-            Payload::MemorySection(section) => memories = section.count().saturating_add(memories),
-            Payload::TableSection(section) => tables = section.count().saturating_add(tables),
-            _ => {}
+/// The places of a component by its file, before there is an engine to load it.
+#[derive(Debug, PartialEq, Eq)]
+struct FilePlaces {
+    /// The places of one instance.
+    each: usize,
+    /// The maximum number of its timers, which it declares only when it runs: each has an instance of its own while it ticks.
+    timers: usize,
+}
+
+impl FilePlaces {
+    /// Counts the places of the component in this file. An invalid file is reported when it is loaded.
+    fn of(path: &Path) -> Self {
+        let is_small = std::fs::metadata(path)
+            .is_ok_and(|metadata| metadata.is_file() && metadata.len() <= MAX_FILE_BYTES);
+        let bytes = is_small.then(|| std::fs::read(path).ok()).flatten().unwrap_or_default();
+        let (mut memories, mut tables, mut timers) = (0_u32, 0_u32, 0);
+        for payload in Parser::new(0).parse_all(&bytes).map_while(Result::ok) {
+            match payload {
+                Payload::MemorySection(section) => memories = section.count().saturating_add(memories),
+                Payload::TableSection(section) => tables = section.count().saturating_add(tables),
+                Payload::ComponentExportSection(section) => {
+                    let mut names = section.into_iter().map_while(Result::ok).map(|export| export.name.name);
+                    if names.any(|name| name.starts_with(SCHEDULE)) {
+                        timers = MAX_TIMERS;
+                    }
+                }
+                _ => {}
+            }
         }
+        let each = usize::try_from(memories.max(tables)).unwrap_or(MAX_INSTANCES).clamp(1, MAX_INSTANCES);
+        Self { each, timers }
     }
-    usize::try_from(memories.max(tables)).unwrap_or(MAX_INSTANCES).clamp(1, MAX_INSTANCES)
 }
 
 impl Pool {
@@ -242,8 +264,27 @@ mod tests {
                 bytes.extend([section, 5, 0xff, 0xff, 0xff, 0xff, 0x0f]);
             }
             std::fs::write(&path, bytes).unwrap();
-            assert_eq!(in_file(&path), MAX_INSTANCES, "section {section}");
+            assert_eq!(FilePlaces::of(&path).each, MAX_INSTANCES, "section {section}");
         }
+    }
+
+    #[test]
+    fn each_timer_that_a_plugin_may_have_gets_places() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("x.wasm");
+        let write = |export: &str| {
+            let instance =
+                format!("(instance $empty) (export \"gtm:plugin/{export}@0.2.0\" (instance $empty))");
+            let component = format!(
+                "(component (core module (memory 1) (table 1 funcref) (table 1 funcref)) {instance})"
+            );
+            std::fs::write(&path, wat::parse_str(component).unwrap()).unwrap();
+        };
+        let needed = || places([(&*path, ComponentKind::Plugin, 4)]);
+        write("handler");
+        assert_eq!(needed(), SPARE_PLACES + 2 * 9);
+        write("schedule");
+        assert_eq!(needed(), SPARE_PLACES + 2 * (9 + MAX_TIMERS));
     }
 
     #[test]

@@ -43,12 +43,10 @@ impl ComponentShare {
         Ok(seat)
     }
 
-    /// Reserves more places if an instance of the new version takes more than one of those before. Instances of these may exist for a while,
-    /// so this never reserves fewer.
-    pub(super) fn fit(&self, plugin: &Plugin) -> Result<(), PoolFull> {
-        let state = &mut *self.0.lock();
-        let before = if state.instances > 0 { state.each } else { 0 };
-        state.change(plugin.places().0.max(before), state.instances)
+    /// Reserves more places if an instance of a new version takes `each`, and one of those before takes fewer. Instances of these may exist for
+    /// a while, so this never reserves fewer. If there are too few places, nothing changes.
+    pub(super) fn fit(&self, each: usize) -> Result<(), PoolFull> {
+        self.0.lock().fit(each, 0)
     }
 }
 
@@ -58,6 +56,12 @@ impl ShareState {
         self.reserved.resize(each.saturating_mul(instances))?;
         (self.each, self.instances) = (each, instances);
         Ok(())
+    }
+
+    /// Fits the places of each instance to a new version, and adds instances.
+    fn fit(&mut self, each: usize, more: usize) -> Result<(), PoolFull> {
+        let before = if self.instances > 0 { self.each } else { 0 };
+        self.change(each.max(before), self.instances.saturating_add(more))
     }
 }
 
@@ -70,9 +74,12 @@ impl Seat {
         Ok(())
     }
 
-    /// Does the same if there are more instances now.
-    pub(super) fn grow(&mut self, instances: usize) -> Result<(), PoolFull> {
-        self.resize(instances.max(self.instances))
+    /// Does the same as [`ComponentShare::fit`], and reserves places for at least this many instances.
+    pub(super) fn fit(&mut self, each: usize, instances: usize) -> Result<(), PoolFull> {
+        let more = instances.saturating_sub(self.instances);
+        self.share.0.lock().fit(each, more)?;
+        self.instances += more;
+        Ok(())
     }
 
     /// Changes the number of instances of the only seat while there is none, each of which takes `each` places from now on.
@@ -87,5 +94,33 @@ impl Drop for Seat {
     fn drop(&mut self) {
         // It cannot fail: it never reserves more.
         let _ = self.resize(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pool::Pool;
+
+    #[test]
+    fn a_version_without_enough_places_changes_nothing() {
+        let pool = Pool::new(10);
+        let state = ShareState { reserved: pool.reserve_none(), each: 1, instances: 0 };
+        let share = Arc::new(ComponentShare(Mutex::new(state)));
+        let mut seat = share.take_seat(3).unwrap();
+        let now = || {
+            let state = share.0.lock();
+            (state.each, state.instances)
+        };
+        // Its instances would fit, and the one more that it has would not.
+        assert!(seat.fit(3, 4).is_err());
+        assert_eq!(now(), (1, 3));
+        seat.fit(3, 3).unwrap();
+        assert_eq!(now(), (3, 3));
+        seat.fit(1, 2).unwrap();
+        assert_eq!(now(), (3, 3), "instances of the version before may exist");
+        drop(seat);
+        share.take_seat(3).unwrap().resize(1).unwrap();
+        pool.reserve_none().resize(10).unwrap();
     }
 }

@@ -10,12 +10,14 @@ use croner::parser::{CronParser, Year};
 use croner::time::{CivilDate, CivilDateTime, CivilTime, CronDateTime, Resolution, Weekday};
 use time::{Date, Month, OffsetDateTime, Time};
 
+use super::timer_problem::TimerProblem;
+
 /// The maximum number of timers of a plugin.
 pub(super) const MAX_TIMERS: usize = 16;
 /// The maximum length of a timer's name, in bytes.
-const MAX_NAME_BYTES: usize = 64;
+pub(super) const MAX_NAME_BYTES: usize = 64;
 /// The maximum length of a schedule, in bytes.
-const MAX_SCHEDULE_BYTES: usize = 256;
+pub(super) const MAX_SCHEDULE_BYTES: usize = 256;
 
 /// A timer of a plugin.
 #[derive(Clone, Debug)]
@@ -64,43 +66,6 @@ enum ScheduledTimes {
     Cron(Box<Cron>),
 }
 
-/// Why a timer is not valid.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TimerProblem {
-    /// The name is not valid.
-    #[error("its name must have 1 to {MAX_NAME_BYTES} letters, digits, - and _")]
-    Name,
-    /// Another timer has the name.
-    #[error("another timer of the plugin has the same name")]
-    Duplicate,
-    /// The interval is not a whole number of seconds.
-    #[error("its interval {text} is not a whole number of seconds from 1 on")]
-    Interval {
-        /// The schedule.
-        text: String,
-    },
-    /// The text is not a schedule.
-    #[error("its schedule \"{text}\" is neither an interval, such as 10m, nor a cron expression: {reason}")]
-    Schedule {
-        /// The text.
-        text: String,
-        /// Why it is not a cron expression.
-        reason: String,
-    },
-    /// The schedule has too many bytes.
-    #[error("its schedule has {length} bytes, and at most {MAX_SCHEDULE_BYTES} are allowed")]
-    Long {
-        /// The number of bytes.
-        length: usize,
-    },
-    /// No time fits the schedule.
-    #[error("its schedule \"{text}\" is never due")]
-    Never {
-        /// The schedule.
-        text: String,
-    },
-}
-
 impl Timer {
     /// Makes a timer as a plugin declares it.
     ///
@@ -131,10 +96,7 @@ impl Schedule {
             ),
             Err(_) => {
                 let parser = CronParser::builder().year(Year::Disallowed).build();
-                let cron = parser.parse(text).map_err(|error| TimerProblem::Schedule {
-                    text: text.to_owned(),
-                    reason: error.to_string().trim_end_matches('.').to_owned(),
-                })?;
+                let cron = parser.parse(text).map_err(|_| TimerProblem::find(parser, text))?;
                 ScheduledTimes::Cron(Box::new(cron))
             }
         };
@@ -271,9 +233,11 @@ mod tests {
     #[test]
     fn a_schedule_that_is_not_valid_is_refused() {
         let refused = |text| Schedule::parse(text).unwrap_err().to_string();
-        for text in ["", "often", "* * *", "61 * * * *", "0 0 1 1 * 2030 5", "* * * * * * 2030"] {
+        for text in
+            ["", "often", "@often", "every 5 minutes", "* * *", "0 0 1 1 * 2030 5", "* * * * * * 2030"]
+        {
             assert!(
-                refused(text).contains("neither an interval, such as 10m, nor a cron expression: "),
+                refused(text).contains("neither an interval, such as 10m, nor a cron expression of "),
                 "{text}"
             );
         }

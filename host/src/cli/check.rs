@@ -17,60 +17,62 @@ use serde_json::{Value, json};
 use super::arguments::{CheckArguments, Format};
 use super::compile_component::compilation;
 use super::directories;
-use super::load::{check_shared, load_either, setup_as_filter};
+use super::load::{load_either, setup_as_filter};
 use super::output::{print_json, print_text};
+use super::shared_settings::unused_value;
 
 pub(super) fn run(arguments: &CheckArguments, settings: &Settings) -> anyhow::Result<ExitCode> {
     let engine = Engine::compiling(&directories::cache(settings)?, compilation())?;
-    let mut all_are = true;
     let named = arguments.plugins.iter().map(|plugin| (&plugin.path, plugin.names(settings)));
-    let mut loaded = Vec::new();
+    let (mut loaded, mut failed) = (Vec::new(), Vec::new());
     for (path, name) in named.flat_map(|(path, names)| names.into_iter().map(move |name| (path, name))) {
         let checked = check(&engine, path, &name, settings);
-        all_are &= checked.is_ok();
         let path = path.to_string_lossy();
-        loaded.extend(checked.as_ref().ok().map(|checked| checked.plugin.clone()));
-        match (arguments.output, checked) {
+        match (arguments.output, &checked) {
             (Format::Text, Ok(checked)) => print_text(&checked.text(&path))?,
-            (Format::Text, Err(error)) => print_text(&not_a_plugin(&path, &error))?,
+            (Format::Text, Err(error)) => print_text(&not_started(&path, error))?,
             (Format::Json, Ok(checked)) => print_json(&checked.json(&path))?,
             (Format::Json, Err(error)) => {
-                let declared =
-                    declared(&error).map(|settings| settings.iter().map(setting).collect::<Vec<_>>());
+                let of_plugin = of_plugin(error);
+                let declared = of_plugin.and_then(LoadError::declared);
+                let declared = declared.map(|settings| settings.iter().map(setting).collect::<Vec<_>>());
                 print_json(&json!({
                     "path": path,
                     "name": name,
-                    "plugin": declared.is_some(),
+                    "plugin": of_plugin.is_some(),
                     "error": WithRemedy(error.as_ref()).to_string(),
                     "settings": declared,
                 }))?
             }
         };
+        match checked {
+            Ok(checked) => loaded.push(checked.plugin),
+            Err(error) => failed.push((name, error)),
+        }
     }
-    if all_are {
-        check_shared(settings, &loaded)?;
+    let unloaded = failed.iter().map(|(name, error)| (name.as_str(), error));
+    match unused_value(settings, &loaded, unloaded) {
+        Some(unused) => Err(unused.error),
+        None if failed.is_empty() => Ok(ExitCode::SUCCESS),
+        None => Ok(ExitCode::FAILURE),
     }
-    Ok(if all_are { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn not_a_plugin(path: &str, error: &anyhow::Error) -> String {
+fn not_started(path: &str, error: &anyhow::Error) -> String {
     let reason = indented(&WithRemedy(error.as_ref()).to_string(), 4);
-    match declared(error) {
-        Some(declared) => format!(
-            "{}: a plugin that does not start with these settings\n  {reason}\n  settings       {}",
-            line(path),
-            describe_settings(declared)
-        ),
-        _ => format!("{}: not a plugin\n  {reason}", line(path)),
-    }
+    let (path, error) = (line(path), of_plugin(error));
+    let Some(error) = error else { return format!("{path}: not a plugin\n  {reason}") };
+    let declared =
+        error.declared().map(|settings| format!("\n  settings       {}", describe_settings(settings)));
+    format!(
+        "{path}: a plugin that does not start with these settings\n  {reason}{}",
+        declared.unwrap_or_default()
+    )
 }
 
-/// Returns the settings that a plugin declares which does not start with the settings that it has.
-fn declared(error: &anyhow::Error) -> Option<&[DeclaredSetting]> {
-    match error.downcast_ref()? {
-        LoadError::Settings { declared, .. } | LoadError::Refused { declared, .. } => Some(declared),
-        _ => None,
-    }
+/// Returns the error if it is that of a plugin which does not start with the settings that it has.
+fn of_plugin(error: &anyhow::Error) -> Option<&LoadError> {
+    error.downcast_ref::<LoadError>().filter(|error| error.is_of_plugin())
 }
 
 /// Begins a line of a list in the text.

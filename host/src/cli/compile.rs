@@ -49,6 +49,11 @@ pub(super) fn run(arguments: &CompileArguments, settings: &Settings) -> anyhow::
 fn compile(engine: &Engine, path: &Path, settings: &Settings) -> Result<u64, LoadError> {
     let started = Instant::now();
     let name = file_name(path);
-    load_either(engine, path, &PluginSetup::new(&name, settings.limits()), &settings.filter_setup(&name))?;
+    let setup = PluginSetup::new(&name, settings.limits());
+    match load_either(engine, path, &setup, &settings.filter_setup(&name)) {
+        // It is compiled before it is tried, here without its settings.
+        Err(error) if !error.is_of_plugin() => return Err(error),
+        _ => {}
+    }
     Ok(started.elapsed().as_millis().try_into().unwrap_or(u64::MAX))
 }

@@ -11,9 +11,10 @@ use serde_json::json;
 
 use super::arguments::{ConfigCheckArguments, Format};
 use super::chains::ChainLoader;
-use super::load::{Loader, check_shared, reserve};
+use super::load::{Loader, reserve};
 use super::output::{print_json, print_text};
 use super::plugin_errors::PluginErrors;
+use super::shared_settings::unused_value;
 use super::{preflight, usage};
 
 pub(super) fn run(check: &ConfigCheckArguments, settings: &Settings) -> anyhow::Result<ExitCode> {
@@ -51,11 +52,12 @@ fn plugins(settings: &Settings, problems: &mut Vec<anyhow::Error>) -> Vec<String
     // Each keeps its reservations until all are checked.
     let own = present.iter().map(|(name, (_, own))| (name.as_str(), own));
     let mut chains = ChainLoader::new(loader.engine(), settings, own);
-    let (mut slots, mut failed) = (Vec::new(), Vec::new());
+    let (mut slots, mut all, mut failed) = (Vec::new(), Vec::new(), Vec::new());
     for (name, (path, own)) in present {
         let loaded =
             loader.load_now(&path, &own.setup(&name, settings.limits())).map_err(anyhow::Error::from);
         let reserved = loaded.and_then(|plugin| {
+            all.push(plugin.clone());
             let slot = PluginHandle::new(plugin, Services::default());
             chains.add_chain(&slot)?;
             reserve(&slot, &own, settings)?;
@@ -63,13 +65,12 @@ fn plugins(settings: &Settings, problems: &mut Vec<anyhow::Error>) -> Vec<String
         });
         match reserved {
             Ok(slot) => slots.push(slot),
-            Err(error) => failed.push(error),
+            Err(error) => failed.push((name, error)),
         }
     }
-    let loaded: Vec<_> = slots.iter().map(PluginHandle::current).collect();
-    if failed.is_empty() {
-        failed.extend(check_shared(settings, &loaded).err());
-    }
-    problems.append(&mut failed);
+    let unloaded = failed.iter().filter(|(name, _)| all.iter().all(|plugin| plugin.name() != name));
+    let unused = unused_value(settings, &all, unloaded.map(|(name, error)| (name.as_str(), error)));
+    problems.extend(failed.into_iter().map(|(_, error)| error));
+    problems.extend(unused.map(|unused| unused.error));
     slots.iter().map(|slot| format!("{} {}", slot.name(), slot.current().version())).collect()
 }

@@ -1,11 +1,11 @@
 //! Loads the plugins of the settings, and makes the services that the host has for them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::Context;
-use gtm_host::config::{MailSettings, PluginSettings, Settings, file_name, nearest, secret};
+use gtm_host::config::{MailSettings, PluginSettings, Settings, file_name, secret};
 use gtm_runtime::{
     ComponentKind, Effect, Engine, LoadError, Mailer, MailerError, Plugin, PluginHandle, PluginSetup,
     Recorder, Services, places,
@@ -15,7 +15,8 @@ use gtm_store::Store;
 use super::chains::ChainLoader;
 use super::compile_component::compilation;
 use super::grant_prompt::log_missing_grants;
-use super::usage::{OrUsage, bail_usage, settings_error};
+use super::shared_settings::check_shared;
+use super::usage::{OrUsage, settings_error};
 use super::{DEFECT, directories};
 
 /// Loads plugins.
@@ -105,35 +106,6 @@ pub(super) fn reserve(
 pub(super) fn present(settings: &Settings) -> anyhow::Result<BTreeMap<String, (PathBuf, PluginSettings)>> {
     let present = settings.check_filters().and_then(|()| settings.present_plugins());
     present.map_err(|error| settings_error(error.into()))
-}
-
-/// Checks that each value which is set for all plugins is that of a setting of at least one of them.
-///
-/// # Errors
-/// Fails if none of the plugins has such a setting.
-pub(super) fn check_shared<'a>(
-    settings: &Settings,
-    plugins: impl IntoIterator<Item = &'a Plugin> + Clone,
-) -> anyhow::Result<()> {
-    let all = || plugins.clone().into_iter();
-    let shared = settings.plugins.values().chain([&settings.every_plugin]).flat_map(|own| &own.shared_config);
-    let unused =
-        shared.into_iter().find(|key| all().next().is_some() && !all().any(|plugin| plugin.accepts(key)));
-    let Some(key) = unused else { return Ok(()) };
-    let declared = all().flat_map(|plugin| plugin.settings().unwrap_or_default());
-    let known: BTreeSet<_> = declared.map(|setting| setting.name.as_str()).collect();
-    let meant = nearest(key, known.iter().copied()).map(|name| format!(" (did you mean {name}?)"));
-    let names: BTreeSet<_> = all().map(Plugin::name).collect();
-    let known = known.into_iter().collect::<Vec<_>>().join(", ");
-    bail_usage!(
-        "none of the plugins {} has the setting {key}{}. help: {}",
-        names.into_iter().collect::<Vec<_>>().join(", "),
-        meant.unwrap_or_default(),
-        match known.as_str() {
-            "" => "remove it: they have no settings".to_owned(),
-            known => format!("their settings are {known}"),
-        }
-    )
 }
 
 /// Loads each plugin with its settings.

@@ -30,6 +30,7 @@ mod replay;
 mod resume;
 mod run;
 mod server;
+mod shared_settings;
 mod signals;
 mod store_help;
 mod summary;

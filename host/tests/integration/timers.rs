@@ -7,6 +7,7 @@ use gtm_store::{Store, StoreKind, TimerKey, TimerProgress};
 use gtm_test_support::Server;
 use nix::sys::signal::Signal;
 
+use crate::chains::write_filter;
 use crate::support::{Database, Host, error_of, eventually, plugin, run};
 
 /// A pipeline whose plugin `chime` records its ticks.
@@ -19,7 +20,10 @@ struct Scene {
 
 impl Scene {
     async fn new() -> Self {
-        let server = Server::ready().unwrap();
+        Self::on(Server::ready().unwrap()).await
+    }
+
+    async fn on(server: Server) -> Self {
         let own = Database::new(server.uri()).await;
         Self { own, pipeline: ObjectId::new().to_hex(), chime: plugin("chime"), server }
     }
@@ -294,17 +298,104 @@ async fn a_wrong_schedule_refuses_the_plugin() {
         assert!(error.contains("the timer \"") && error.contains("chime.wasm is not valid: "), "{error}");
         error
     };
+    let of_setting = ". The setting schedule sets it. help: pass --set chime:schedule=VALUE, or set schedule under [plugins.chime.config]";
+    for (value, part) in [
+        (
+            "schedule=often",
+            "its schedule \"often\" is neither an interval, such as 10m, nor a cron expression of minute, ",
+        ),
+        (
+            "schedule=0 25 * * *",
+            "the hour of its cron expression \"0 25 * * *\" is 25. It can be * or numbers from 0 to 23, such as ",
+        ),
+        ("schedule=0 0 30 2 *", "is never due"),
+        ("schedule=1ms", "its interval 1ms is not a whole number of seconds"),
+    ] {
+        let error = refused(value);
+        assert!(error.contains(part) && error.contains(of_setting), "{error}");
+    }
+    let name = refused("timer=a b");
     assert!(
-        refused("schedule=often").contains("is neither an interval, such as 10m, nor a cron expression: ")
+        name.contains(
+            "its name must have 1 to 64 letters, digits, - and _. The setting timer sets it. help: "
+        ),
+        "{name}"
     );
-    assert!(refused("schedule=0 0 30 2 *").contains("is never due"));
-    assert!(refused("schedule=1ms").contains("is not a whole number of seconds"));
-    assert!(refused("timer=a b").contains("its name must have 1 to 64 letters, digits, - and _"));
-    assert!(refused("timer=a,a").contains("another timer of the plugin has the same name"));
+    let twice = refused("timer=a,a");
+    assert!(twice.contains("another timer of the plugin has the same name. help: correct the setting that the timer is made of, if it is one of timer, or the source of the plugin"), "{twice}");
     let names: Vec<_> = (0..17).map(|name| name.to_string()).collect();
     let many = format!("timer={}", names.join(","));
     let error = error_of(&["--plugin", &chime, "--uri", "mongodb://localhost:1", "--set", &many]);
     assert!(error.contains("has 17 timers, and at most 16 are allowed"), "{error}");
+}
+
+#[tokio::test]
+async fn a_check_and_a_swap_say_which_setting_of_a_timer_is_wrong() {
+    let (scene, chime, trivial) = (Scene::new().await, plugin("chime"), plugin("trivial"));
+    let wrong = "the hour of its cron expression \"0 25 * * *\" is 25. ";
+    let (code, out, _) = run(&["check", &chime, "--set", "schedule=0 25 * * *"]);
+    assert!(code == Some(1) && out.contains(": a plugin that does not start with these settings\n"), "{out}");
+    assert!(out.contains(wrong) && out.contains("pass --set chime:schedule=VALUE, or "), "{out}");
+    let (code, out, _) = run(&["check", &chime, "--set", "schedule=often", "--output", "json"]);
+    let checked: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &checked["plugin"]), (Some(1), &true.into()), "{out}");
+    let (code, out, _) = run(&["config", "check", "--plugin", &chime, "--set", "schedule=0 25 * * *"]);
+    assert!(
+        code == Some(1) && out.contains(wrong) && out.contains("pass --set chime:schedule=VALUE"),
+        "{out}"
+    );
+    // A version with timers, for a plugin without any.
+    let named = format!("chime={trivial}");
+    let set = ["--set", "chime:schedule=0 25 * * *", "--admin", "127.0.0.1:0"];
+    let host = Host::tailing(&[&["--plugin", &named, "--uri", scene.server.uri()][..], &set].concat());
+    let (code, _, said) = run(&["swap", "chime", &chime, "--admin", &host.address()]);
+    assert!(code == Some(1) && said.contains(wrong), "{said}");
+    assert!(
+        said.contains("help: set schedule under [plugins.chime.config] in gtm.toml, put the new version "),
+        "{said}"
+    );
+    assert_eq!(host.stop().0, Some(0));
+}
+
+#[tokio::test]
+async fn a_tick_and_its_retry_pass_a_filter_that_refuses_every_op() {
+    let (scene, directory) = (Scene::new().await, tempfile::tempdir().unwrap());
+    let closed = directory.path().join("closed.wasm");
+    write_filter("(i32.const 0)", &closed);
+    scene.outage("1h", 3600, None).await;
+    let more = ["--filter", closed.to_str().unwrap(), "--retry-initial-delay", "1ms"];
+    let mut host = scene.start(&["schedule=1h", "outcome=panic-once"], &more);
+    host.wait_for("op.retry", &[("plugin", "chime")]);
+    host.wait_for("timer.tick", &[("outcome", "handled")]);
+    let attempts: Vec<_> =
+        scene.documents().await.iter().map(|tick| tick.get_i64("attempt").unwrap()).collect();
+    assert_eq!(attempts.last(), Some(&2));
+    assert_eq!(host.stop().0, Some(0));
+}
+
+#[tokio::test]
+async fn a_timer_ticks_while_its_progress_cannot_be_stored_which_is_stored_later() {
+    let scene = Scene::on(Server::start(Default::default()).unwrap()).await;
+    // A lease is renewed by the command that fails: it must outlive this.
+    let mut host = scene.start(&["missed=each"], &["--lease-ttl", "1h"]);
+    host.wait_for("timer.tick", &[]);
+    let admin = scene.own.client.database("admin");
+    let data = doc! { "failCommands": ["update"], "errorCode": 13 };
+    let fail = doc! { "configureFailPoint": "failCommand", "mode": "alwaysOn", "data": data };
+    admin.run_command(fail).await.unwrap();
+    host.wait_for("timer.store_failed", &[("timer", "chime")]);
+    let stored = scene.progress().await.unwrap();
+    for _ in 0..2 {
+        host.wait_for("timer.tick", &[("outcome", "handled")]);
+    }
+    assert_eq!(scene.progress().await.unwrap(), stored);
+    admin.run_command(doc! { "configureFailPoint": "failCommand", "mode": "off" }).await.unwrap();
+    host.wait_for("timer.recover", &[("timer", "chime")]);
+    assert_eq!(host.count("timer.store_failed", &[]), 1, "it is logged once");
+    assert_eq!(host.stop().0, Some(0));
+    let ticks = scene.ticks().await;
+    assert_each_once(&ticks);
+    assert_eq!(scene.progress().await.unwrap().done, *ticks.last().unwrap());
 }
 
 #[tokio::test]

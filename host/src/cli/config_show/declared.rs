@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use gtm_host::config::{ChainFile, Settings, chains, quoted_key};
-use gtm_runtime::{DeclaredSetting, Engine, LoadError, Plugin, PluginSetup};
+use gtm_runtime::{DeclaredSetting, Engine, Plugin, PluginSetup};
 
 use crate::cli::compile_component::compilation;
 use crate::cli::directories;
@@ -34,8 +34,7 @@ pub(super) fn public_values(settings: &Settings) -> BTreeSet<String> {
     for Configured { place, path, setup, keys } in configured {
         let declared = match Plugin::load(&engine, &path, &setup) {
             Ok(plugin) => plugin.settings().map(<[DeclaredSetting]>::to_vec),
-            Err(LoadError::Settings { declared, .. } | LoadError::Refused { declared, .. }) => Some(declared),
-            Err(_) => None,
+            Err(error) => error.declared().map(<[DeclaredSetting]>::to_vec),
         };
         let declared = declared.unwrap_or_default();
         let is_public =

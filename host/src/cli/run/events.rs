@@ -5,6 +5,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::ActiveHost;
 use super::watch::FileWatch;
+use crate::cli::load::present;
 
 /// Something that requires a reload.
 pub(super) enum HostEvent {
@@ -18,6 +19,8 @@ pub(super) enum HostEvent {
 pub(super) struct HostEvents<'a> {
     watch: FileWatch,
     hangup: Signal,
+    /// Whether a SIGHUP has come for which the settings were not read yet.
+    is_hung_up: bool,
     read: &'a dyn Fn() -> anyhow::Result<Settings>,
 }
 
@@ -27,7 +30,7 @@ impl<'a> HostEvents<'a> {
         read: &'a dyn Fn() -> anyhow::Result<Settings>,
     ) -> std::io::Result<Self> {
         let watch = FileWatch::new(settings.watch.unwrap_or(true));
-        Ok(Self { watch, hangup: signal(SignalKind::hangup())?, read })
+        Ok(Self { watch, hangup: signal(SignalKind::hangup())?, is_hung_up: false, read })
     }
 
     /// Watches the files of the plugins and filters of this host, including those that could not be loaded.
@@ -38,16 +41,38 @@ impl<'a> HostEvents<'a> {
     /// Waits for the next event. The future may be dropped at any time.
     pub(super) async fn next(&mut self) -> HostEvent {
         loop {
-            tokio::select! {
-                () = self.watch.changed() => return HostEvent::Files,
-                _ = self.hangup.recv() => match (self.read)() {
-                    Ok(settings) => return HostEvent::Settings(Box::new(settings)),
-                    Err(error) => tracing::error!(
-                        event = "settings.read_failed", error = &*error,
-                        "the settings cannot be used; everything stays as it is"
-                    ),
-                },
+            if !std::mem::take(&mut self.is_hung_up) {
+                tokio::select! {
+                    () = self.watch.changed() => return HostEvent::Files,
+                    _ = self.hangup.recv() => {}
+                }
             }
+            match self.settings() {
+                Ok(settings) => return HostEvent::Settings(Box::new(settings)),
+                Err(error) => tracing::error!(
+                    event = "settings.read_failed",
+                    error = &*error,
+                    "the settings cannot be used; everything stays as it is"
+                ),
+            }
+        }
+    }
+
+    /// Reads the settings again, and checks the plugins and filters in them as at the start.
+    fn settings(&self) -> anyhow::Result<Settings> {
+        let settings = (self.read)()?;
+        present(&settings)?;
+        Ok(settings)
+    }
+
+    /// Returns the result of this future. None: a SIGHUP came before, which is the next event.
+    pub(super) async fn unless_hung_up<T>(&mut self, future: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            _ = self.hangup.recv() => {
+                self.is_hung_up = true;
+                None
+            }
+            done = future => Some(done),
         }
     }
 }
@@ -77,5 +102,21 @@ pub(super) fn warn_of_ignored_settings(before: &Settings, now: &Settings) {
             settings = differs.join(", "),
             "changed settings that take effect with the next start"
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_sighup_ends_the_wait_for_files_and_is_the_next_event() {
+        let settings = Settings { watch: Some(false), ..Settings::default() };
+        let read = || Ok(Settings::default());
+        let mut events = HostEvents::listen(&settings, &read).unwrap();
+        assert_eq!(events.unless_hung_up(std::future::ready(1)).await, Some(1));
+        nix::sys::signal::raise(nix::sys::signal::Signal::SIGHUP).unwrap();
+        assert_eq!(events.unless_hung_up(std::future::pending::<()>()).await, None);
+        assert!(matches!(events.next().await, HostEvent::Settings(_)));
     }
 }

@@ -9,7 +9,7 @@ use gtm_host::config::{ChainFile, Settings};
 use gtm_host::remedy::WithRemedy;
 use gtm_runtime::{Actor, PluginHandle, Services};
 
-use super::hosted::{HostedComponent, LoadAttempt};
+use super::hosted::{HostedComponent, LoadAttempt, NextChain};
 use crate::cli::chains::unloaded;
 use crate::cli::load::Loader;
 
@@ -70,6 +70,14 @@ impl FilterSet {
         }
     }
 
+    /// Returns whether these are the filters, in their order, of the chain in the settings.
+    pub(super) fn are(&self, filters: &[PluginHandle], chain: &[ChainFile]) -> bool {
+        let is = |(filter, file): (&PluginHandle, &ChainFile)| {
+            self.all.get(&file.path).is_some_and(|hosted| hosted.handle.is_same(filter))
+        };
+        filters.len() == chain.len() && std::iter::zip(filters, chain).all(is)
+    }
+
     /// Swaps the filters whose files have changed, and updates those whose settings have. Returns the ones that run another version now.
     pub(super) async fn follow(
         &mut self,
@@ -79,10 +87,12 @@ impl FilterSet {
     ) -> Vec<PluginHandle> {
         let mut changed = Vec::new();
         for (path, hosted) in &mut self.all {
-            let setup = settings.filter_setup(hosted.handle.name());
-            let is_another = match hosted.is_set_up(path, &setup) {
+            let name = hosted.handle.name().to_owned();
+            let setup = settings.filter_setup(&name);
+            // A filter that a plugin still has, and the settings do not, keeps its settings.
+            let is_another = match hosted.is_set_up(path, &setup) || !settings.has_filter(&name) {
                 true => hosted.swap_changed_file(actor).await,
-                false => hosted.update(path, setup, None, loader, actor, |_| {}).await.is_some(),
+                false => hosted.update(path, setup, NextChain::Same, loader, actor, |_| {}).await.is_some(),
             };
             if is_another {
                 changed.push(hosted.handle.clone());

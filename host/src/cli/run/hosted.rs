@@ -3,13 +3,16 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use gtm_host::remedy::WithRemedy;
 use gtm_runtime::{Actor, Plugin, PluginHandle, PluginSetup, PreparedChain};
 
 use super::watch::{FileSignature, signature};
 use crate::cli::DEFECT;
 use crate::cli::load::Loader;
+
+/// Why another version is refused whose filters cannot be used.
+const UNUSABLE_CHAIN: &str = "its filters in the settings cannot be used, and another version does not run with the previous ones. help: correct the filters";
 
 /// An attempt to load a component. It need not be repeated until something of it differs.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,6 +30,27 @@ impl LoadAttempt {
     }
 }
 
+/// The filters that a component has after an update.
+pub(super) enum NextChain {
+    /// Those that it has.
+    Same,
+    /// Others.
+    Another(PreparedChain),
+    /// Those of the settings, which cannot be used. It keeps those that it has, and its version: another one may rely on the filters of the
+    /// settings.
+    Unusable,
+}
+
+impl NextChain {
+    pub(super) fn is_another(&self) -> bool {
+        matches!(self, Self::Another(_))
+    }
+
+    fn is_unusable(&self) -> bool {
+        matches!(self, Self::Unusable)
+    }
+}
+
 /// A component that the host runs.
 #[derive(Clone)]
 pub(super) struct HostedComponent {
@@ -35,8 +59,8 @@ pub(super) struct HostedComponent {
     /// The signature of the file when it was last loaded or refused.
     seen: FileSignature,
     pub(super) setup: PluginSetup,
-    /// The last update that was refused, if none succeeded since.
-    refused: Option<LoadAttempt>,
+    /// The last update that was refused, if none succeeded since, and whether its filters could not be used.
+    refused: Option<(LoadAttempt, bool)>,
 }
 
 impl HostedComponent {
@@ -54,13 +78,16 @@ impl HostedComponent {
         self.path == path && self.setup == *setup
     }
 
+    /// Returns the signature of the file if it has changed. A file that is gone may be in the middle of being replaced; the component continues
+    /// meanwhile.
+    fn changed_file(&self) -> Option<FileSignature> {
+        let now = signature(&self.path);
+        (now != self.seen && now.is_some()).then_some(now)
+    }
+
     /// Swaps the component if its file has changed. Returns whether another version runs now.
     pub(super) async fn swap_changed_file(&mut self, actor: Actor) -> bool {
-        let now = signature(&self.path);
-        // A file that is gone may be in the middle of being replaced; the component continues meanwhile.
-        if now == self.seen || now.is_none() {
-            return false;
-        }
+        let Some(now) = self.changed_file() else { return false };
         let (current, path) = (self.handle.current(), self.path.clone());
         let name = current.name();
         tracing::info!(
@@ -107,23 +134,27 @@ impl HostedComponent {
         false
     }
 
-    /// Updates the component to this file and setup, and to these filters before its own. `check` is called with the version that takes over.
-    /// Returns whether that is another version. None: it was refused, and the current version continues as it is.
+    /// Updates the component to this file and setup, and to these filters before its own, all of it between two calls or nothing. `check` is
+    /// called with the version that takes over. Returns whether that is another version. None: it was refused, and the current version
+    /// continues as it is.
     pub(super) async fn update(
         &mut self,
         path: &Path,
         setup: PluginSetup,
-        chain: Option<PreparedChain>,
+        chain: NextChain,
         loader: &Loader,
         actor: Actor,
         check: impl FnOnce(&Plugin),
     ) -> Option<bool> {
-        if self.is_set_up(path, &setup) {
-            chain.into_iter().for_each(|chain| self.handle.set_chain(chain));
+        // Another version and other filters take over together: one may do what the others did before.
+        if self.is_set_up(path, &setup) && !(chain.is_another() && self.changed_file().is_some()) {
+            if let NextChain::Another(chain) = chain {
+                self.handle.set_chain(chain);
+            }
             return Some(false);
         }
-        let attempt = LoadAttempt::now(path, setup);
-        if self.refused.as_ref() == Some(&attempt) {
+        let (attempt, is_unusable) = (LoadAttempt::now(path, setup), chain.is_unusable());
+        if self.refused.as_ref().is_some_and(|(before, was)| (before, *was) == (&attempt, is_unusable)) {
             return None;
         }
         let loaded = match self.setup == attempt.setup {
@@ -134,6 +165,11 @@ impl HostedComponent {
         let updated = loaded.and_then(|plugin| {
             let is_another = self.handle.current().digest() != plugin.digest();
             let version = plugin.version().to_owned();
+            let chain = match chain {
+                NextChain::Unusable if is_another => bail!(UNUSABLE_CHAIN),
+                NextChain::Unusable | NextChain::Same => None,
+                NextChain::Another(chain) => Some(chain),
+            };
             check(&plugin);
             self.handle.replace(plugin, chain)?;
             Ok((is_another, version))
@@ -148,7 +184,7 @@ impl HostedComponent {
             }
             Err(error) => {
                 self.refuse(actor, &WithRemedy(error.as_ref()).to_string());
-                self.refused = Some(attempt);
+                self.refused = Some((attempt, is_unusable));
                 None
             }
         }

@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use gtm_delivery::{DeliveryPolicy, ReachedPosition};
 use gtm_host::config::{ChainFile, ConfigError, PluginSettings, Settings, chains};
 use gtm_host::remedy::WithRemedy;
-use gtm_runtime::{Actor, Grants, Plugin, PluginHandle, PreparedChain, Services, SwapFrom};
+use gtm_runtime::{Actor, Grants, Plugin, PluginHandle, Services, SwapFrom};
 use gtm_source::Restart;
 
 use super::filter_set::FilterSet;
-use super::hosted::{HostedComponent, LoadAttempt};
+use super::hosted::{HostedComponent, LoadAttempt, NextChain};
 use crate::cli::grant_prompt::{self, log_missing_grants};
-use crate::cli::load::{Loader, check_shared, present};
+use crate::cli::load::{Loader, present};
+use crate::cli::shared_settings::{UnusedValue, unused_value};
 use crate::cli::usage::settings_error;
 
 /// The fate of an op whose plugin lacks a grant.
@@ -117,8 +118,15 @@ pub(super) async fn load(loader: &Loader, settings: &Settings) -> anyhow::Result
     if all.is_empty() && !failed.is_empty() {
         return Err(failed.swap_remove(0).1);
     }
-    if failed.is_empty() {
-        check_shared(settings, all.iter().map(|loaded| &loaded.plugin))?;
+    let errors = failed.iter().map(|(name, error)| (name.as_str(), error));
+    match unused_value(settings, all.iter().map(|loaded| &loaded.plugin), errors) {
+        Some(UnusedValue { error, may_be_used: false }) => return Err(error),
+        Some(UnusedValue { error, may_be_used: true }) => tracing::warn!(
+            event = "settings.unused_value",
+            error = &*error,
+            "a value for all plugins has no effect on those that were loaded"
+        ),
+        None => {}
     }
     let mut unloaded = BTreeMap::new();
     for (name, error) in failed {
@@ -166,9 +174,8 @@ impl PluginSet {
     fn add(&mut self, Loaded { plugin, attempt, own, filters }: Loaded, settings: &Settings) {
         let name = plugin.name().to_owned();
         log_missing_grants(&plugin, &self.services, WAITS);
-        let handle = PluginHandle::new(plugin, self.services.clone());
         // Places are reserved when its delivery starts.
-        handle.prepare_chain(filters).into_iter().for_each(|chain| handle.set_chain(chain));
+        let handle = PluginHandle::with_filters(plugin, self.services.clone(), filters);
         let hosted = HostedPlugin {
             component: HostedComponent::new(handle, attempt),
             delivery: delivery(&own, settings),
@@ -215,11 +222,11 @@ impl PluginSet {
     async fn swap_changed_files(
         &mut self,
         actor: Actor,
-        selected: impl Fn(&str, &HostedPlugin) -> bool,
+        selected: impl Fn(&str, &HostedPlugin, &FilterSet) -> bool,
     ) -> BTreeSet<String> {
         let mut changed = BTreeSet::new();
         for (name, hosted) in &mut self.all {
-            if selected(name, hosted) && hosted.component.swap_changed_file(actor).await {
+            if selected(name, hosted, &self.filters) && hosted.component.swap_changed_file(actor).await {
                 changed.insert(name.clone());
             }
         }
@@ -253,18 +260,18 @@ impl PluginSet {
             Err(error) => {
                 tracing::error!(event = "plugin.list_failed", %error, "the plugins cannot be listed; they stay as they are");
                 return PluginChanges {
-                    swapped: self.swap_changed_files(actor, |_, _| true).await,
+                    swapped: self.swap_changed_files(actor, |_, _, _| true).await,
                     ..PluginChanges::default()
                 };
             }
         };
         let mut chains = chains_of(&present);
-        // Plugins whose setup changed are loaded below, and those that are gone are not loaded.
-        let stays = |name: &str, hosted: &HostedPlugin| {
+        // Plugins whose setup or filters changed are loaded below, and those that are gone are not loaded.
+        let stays = |name: &str, hosted: &HostedPlugin, filters: &FilterSet| {
             let set = present.get(name);
             set.is_some_and(|(path, own)| {
                 hosted.component.is_set_up(path, &own.setup(name, settings.limits()))
-            })
+            }) && matches!(chains.get(name), Some(Ok(chain)) if filters.are(&hosted.handle().filters(), chain))
         };
         let mut changes = PluginChanges {
             swapped: self.swap_changed_files(actor, stays).await,
@@ -301,8 +308,8 @@ impl PluginSet {
         changes
     }
 
-    /// Updates a plugin to its settings, and adds what that requires to `changes`. If its filters cannot be those of the settings, they stay as
-    /// they are: the host must still revoke a grant, for example.
+    /// Updates a plugin to its settings, and adds what that requires to `changes`. If its filters cannot be those of the settings, it keeps them
+    /// and its version. Its other settings change: the host must still revoke a grant, for example.
     async fn update(
         &mut self,
         name: &str,
@@ -318,7 +325,7 @@ impl PluginSet {
             Err(error) => Err(error.into()),
         };
         let chain = hosted.prepare_chain(filters, actor);
-        let is_another_chain = chain.is_some();
+        let is_another_chain = chain.is_another();
         let (granted, grants) = (hosted.component.setup.grants.clone(), setup.grants.clone());
         let check = |plugin: &Plugin| log_missing_grants(plugin, &self.services, WAITS);
         let Some(is_another) = hosted.component.update(path, setup, chain, &self.loader, actor, check).await
@@ -351,17 +358,16 @@ impl HostedPlugin {
         self.chain_error = None;
     }
 
-    /// Prepares a chain of these filters. None: the plugin has that chain, or it cannot have it, which is logged once.
-    fn prepare_chain(
-        &mut self,
-        filters: anyhow::Result<Vec<PluginHandle>>,
-        actor: Actor,
-    ) -> Option<PreparedChain> {
+    /// Prepares a chain of these filters. If the plugin cannot have it, that is logged once.
+    fn prepare_chain(&mut self, filters: anyhow::Result<Vec<PluginHandle>>, actor: Actor) -> NextChain {
         let current = self.handle().filters();
         let prepared = filters.and_then(|filters| {
             let is_same = filters.len() == current.len()
                 && std::iter::zip(&filters, &current).all(|(one, other)| one.is_same(other));
-            Ok(if is_same { None } else { Some(self.handle().prepare_chain(filters)?) })
+            Ok(match is_same {
+                true => NextChain::Same,
+                false => NextChain::Another(self.handle().prepare_chain(filters)?),
+            })
         });
         match prepared {
             Ok(prepared) => {
@@ -377,11 +383,11 @@ impl HostedPlugin {
                         plugin = name,
                         filters = listed(&current),
                         error = reason,
-                        "the filters of the plugin stay as they are"
+                        "the plugin keeps its filters and its version"
                     );
                     self.chain_error = Some(reason);
                 }
-                None
+                NextChain::Unusable
             }
         }
     }

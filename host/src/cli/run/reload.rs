@@ -77,13 +77,6 @@ impl ActiveHost {
                     tracing::info!(event = "settings.read", "read the settings again");
                     warn_of_ignored_settings(&self.settings, &settings);
                     self.settings.take_over_plugins(*settings);
-                    if let Err(error) = self.settings.check_filters() {
-                        tracing::warn!(
-                            event = "settings.unused_filter",
-                            %error,
-                            "settings of a filter have no effect"
-                        );
-                    }
                     self.loaded_files = None;
                 }
             }
@@ -101,7 +94,9 @@ impl ActiveHost {
                 // Other files in the same directories may change all the time.
                 return tokio::time::sleep(POLL_INTERVAL).await;
             }
-            settled(|| self.files()).await
+            // The settings may change together with the files.
+            let Some(files) = events.unless_hung_up(settled(|| self.files())).await else { return };
+            files
         };
         let actor = if settings_changed { Actor::Hangup } else { Actor::FileWatch };
         let mut changes = self.plugins.reconcile(&self.settings, actor).await;

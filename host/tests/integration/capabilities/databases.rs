@@ -12,6 +12,7 @@ use bson::doc;
 use gtm_test_support::{Process, Server, free_port, languages};
 use tempfile::TempDir;
 
+use super::Errands;
 use crate::log;
 use crate::support::{Database, Host, eventually, plugin};
 
@@ -154,6 +155,24 @@ async fn the_host_speaks_tls_for_a_plugin() {
         log::is_event(line, "tcp.connect_failed", &[])
             && log::error(line).contains("TLS: invalid peer certificate")
     });
+}
+
+#[tokio::test]
+async fn a_server_that_ends_a_connection_with_tls_is_told_from_one_that_dies() {
+    let Some(redis) = Redis::start(true) else { return };
+    let to = format!("localhost:{}", redis.port);
+    let roots = certificate("ca.pem");
+    let trusted = [("SSL_CERT_FILE", roots.to_str().unwrap())];
+    let how = ["--delivery-lanes", "1"];
+    let mut errands = Errands::with(&[&format!("tls={to}")], &how, &trusted).await;
+    let quit = doc! { "do": "talk", "to": &to, "send": "QUIT\r\n", "read": -1 };
+    assert_eq!(errands.run(quit).await, "ok +OK\r\n");
+    let ping = doc! { "do": "talk", "to": &to, "send": "PING\r\n", "read": 7, "keep": true };
+    assert_eq!(errands.run(ping).await, "ok +PONG\r\n");
+    drop(redis);
+    // Without the notice of TLS, somebody else may have cut the answer short.
+    let cut_short = errands.run(doc! { "do": "talk", "read": -1 }).await;
+    assert!(cut_short.starts_with("error "), "{cut_short}");
 }
 
 struct Postgres {

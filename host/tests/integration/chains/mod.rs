@@ -18,7 +18,7 @@ use crate::swapping::{path_in, put};
 const PASSES_INSERTS: &str = "(i32.eqz (i32.load8_u offset=8 (local.get 0)))";
 
 /// Writes a filter by hand, with this body, through `gtm-host componentize`.
-fn write_filter(body: &str, to: &Path) {
+pub fn write_filter(body: &str, to: &Path) {
     write_filter_with("", body, to);
 }
 

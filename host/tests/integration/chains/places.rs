@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use gtm_runtime::{
-    Compilation, ComponentKind, Engine, Filter, Limits, Plugin, PluginHandle, PluginSetup, Services,
+    Compilation, ComponentKind, Engine, Filter, Limits, Plugin, PluginHandle, PluginSetup, Secret, Services,
 };
 
 use super::{Workshop, write_filter, write_filter_with};
@@ -64,6 +64,77 @@ async fn a_version_of_a_filter_takes_over_only_if_all_its_plugins_have_places_fo
     let said = trivial.prepare_chain([filter.clone()]).unwrap_err().to_string();
     assert!(said.starts_with("the instances of the filter door"), "{said}");
     drop(trivial);
+}
+
+#[test]
+fn a_plugin_that_has_too_few_places_leaves_them_to_others() {
+    let directory = tempfile::tempdir().unwrap();
+    let room = |places| {
+        let (trivial, filter, _) = rooms(directory.path(), places);
+        set_chain(&trivial, &[&filter]);
+        trivial
+    };
+    let least = (1..200).find(|places| room(*places).reserve(1).is_ok()).unwrap();
+    // It has its own places before those of its filter are too many.
+    let trivial = room(least - 1);
+    trivial.reserve(1).unwrap_err();
+    let other = PluginHandle::new(trivial.current(), Services::default());
+    other.reserve(1).unwrap();
+    drop((trivial, other));
+}
+
+#[test]
+fn the_timers_of_a_version_that_may_return_keep_their_places() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = plugin("chime");
+    let names: Vec<_> = (0..16).map(|name| name.to_string()).collect();
+    let mut setup = PluginSetup::new("chime", Limits::default());
+    setup.config.insert("timer".to_owned(), Secret::Value(names.join(",")));
+    let chime = |places| {
+        let engine = Engine::sized(&directory.path().join("cache"), Compilation::Here, places).unwrap();
+        PluginHandle::new(Plugin::load(&engine, path.as_ref(), &setup).unwrap(), Services::default())
+    };
+    // The host makes as many places for the file as it needs with the most timers.
+    let needed = gtm_runtime::places([(path.as_ref(), ComponentKind::Plugin, 1)]) - gtm_runtime::places([]);
+    assert!(chime(needed - 1).reserve(1).is_err());
+    let chime = chime(needed);
+    chime.reserve(1).unwrap();
+    // The new version is on trial, and has no timers.
+    let trivial = chime.current().successor(plugin("trivial").as_ref()).unwrap();
+    let other = PluginHandle::new(trivial.clone(), Services::default());
+    chime.swap(trivial).unwrap();
+    chime.reserve(1).unwrap();
+    other.reserve(1).unwrap_err();
+    drop((chime, other));
+}
+
+#[tokio::test]
+async fn a_version_is_not_rolled_back_to_one_that_had_other_filters() {
+    let directory = tempfile::tempdir().unwrap();
+    let op = ops(1).remove(0);
+    let engine = Engine::sized(&directory.path().join("cache"), Compilation::Here, 1000).unwrap();
+    let (open, path) = (directory.path().join("open.wasm"), plugin("misbehave"));
+    write_filter("(i32.const 1)", &open);
+    let open = load(&engine, "open", &open, ComponentKind::Filter);
+    let mut setup = PluginSetup::new("p", Limits::default());
+    setup.config.insert("filter".to_owned(), Secret::Value("panic".to_owned()));
+    let trivial = Plugin::load(&engine, plugin("trivial").as_ref(), &setup).unwrap();
+    for (chained, rolled_back) in [(false, true), (true, false)] {
+        let handle = PluginHandle::new(trivial.clone(), Services::default());
+        let panicking = trivial.successor(path.as_ref()).unwrap();
+        handle.swap(panicking.clone()).unwrap();
+        if chained {
+            set_chain(&handle, &[&open]);
+        }
+        assert!(Filter::new(&handle).call(&op, 1).await.is_err());
+        assert_eq!(handle.rolled_back().is_some(), rolled_back);
+        // Both together.
+        let handle = PluginHandle::new(trivial.clone(), Services::default());
+        let chain = chained.then(|| handle.prepare_chain([open.clone()]).unwrap());
+        handle.replace(trivial.successor(path.as_ref()).unwrap(), chain).unwrap();
+        assert!(Filter::new(&handle).call(&op, 1).await.is_err());
+        assert_eq!(handle.rolled_back().is_some(), rolled_back);
+    }
 }
 
 #[tokio::test]

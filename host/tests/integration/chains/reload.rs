@@ -88,11 +88,15 @@ struct Reloaded {
 impl Reloaded {
     /// Starts a host with these plugins, each with its file and more of its settings.
     async fn start(shop: Workshop, plugins: &[(&str, &str, &str)]) -> Self {
+        Self::start_with(shop, plugins, &[]).await
+    }
+
+    async fn start_with(shop: Workshop, plugins: &[(&str, &str, &str)], more: &[&str]) -> Self {
         let config = shop.path("gtm.toml");
         write_settings(&shop, &config, plugins);
         let arguments =
             ["--config", config.to_str().unwrap(), "--uri", shop.server.uri(), "--admin", "127.0.0.1:0"];
-        let mut host = Host::start(&arguments);
+        let mut host = Host::start(&[&arguments, more].concat());
         plugins.iter().for_each(|_| drop(host.wait_for("source.tail", &[])));
         Self { shop, config, host }
     }
@@ -218,4 +222,99 @@ async fn a_plugin_whose_filter_cannot_be_loaded_does_not_run_until_it_can() {
     shop.insert([1]).await;
     wait_for_id(&mut host, "chained", 1);
     assert_eq!(host.stop().0, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_version_and_other_filters_take_over_together() {
+    let shop = Workshop::open().await;
+    let (file, cache) = (shop.path("own.wasm"), shop.path("cache"));
+    put(plugin("trivial"), &file);
+    // The filter refuses each document whose id is not a number. It is not compiled yet, which takes a while.
+    put(plugin("sieve"), &shop.path("sieve.wasm"));
+    let path = file.to_str().unwrap().to_owned();
+    // The previous version prints nothing, and the new one gets nothing.
+    let more = ["--no-watch", "--cache-dir", cache.to_str().unwrap()];
+    let mut reloaded = Reloaded::start_with(shop, &[("one", &path, "")], &more).await;
+    let things = reloaded.shop.own.collection("things");
+    let (done, mut is_done) = tokio::sync::oneshot::channel::<()>();
+    let writer = tokio::spawn(async move {
+        while is_done.try_recv().is_err() {
+            things.insert_one(doc! { "n": 1 }).await.unwrap();
+        }
+    });
+    put(plugin("print_ops"), &file);
+    reloaded.reload(&[("one", &path, "filters = [\"sieve.wasm\"]")]);
+    reloaded.host.wait_for("plugin.chain", &[("plugin", "one"), ("filters", "sieve")]);
+    assert_eq!(reloaded.host.count("plugin.swap", &[("plugin", "one")]), 1);
+    let host = &reloaded.host;
+    let are_refused = async || counts(&host.status(), "one", "sieve")[1] >= 20;
+    eventually("the filter refuses what is written now", are_refused).await;
+    done.send(()).unwrap();
+    writer.await.unwrap();
+    assert_eq!(
+        host.count("plugin.log", &[("plugin", "one")]),
+        0,
+        "of the new version with the former filters"
+    );
+    let (code, rest) = reloaded.host.stop();
+    assert_eq!((code, log::count(&rest, "plugin.log", &[("plugin", "one")])), (Some(0), 0), "{rest:?}");
+}
+
+#[tokio::test]
+async fn a_plugin_keeps_its_version_while_its_filters_cannot_be_used() {
+    let shop = Workshop::open().await;
+    let (file, sieve) = (shop.path("own.wasm"), shop.path("sieve.wasm"));
+    put(plugin("print_ops"), &file);
+    std::fs::write(&sieve, "text").unwrap();
+    let path = file.to_str().unwrap().to_owned();
+    let mut reloaded = Reloaded::start(shop, &[("one", &path, "grants.env = [\"HOME\"]")]).await;
+    let version = |host: &Host| host.status()["plugins"][0]["version"].clone();
+    let before = version(&reloaded.host);
+    // A grant is still revoked.
+    reloaded.reload(&[("one", &path, "filters = [\"sieve.wasm\"]")]);
+    reloaded.host.wait_for("plugin.chain_failed", &[("plugin", "one")]);
+    reloaded.host.wait_for("audit.grant", &[("plugin", "one"), ("detail", "nothing")]);
+    // Neither its file nor other settings change the version.
+    put_another("print_ops", 1, &file);
+    reloaded.reload(&[("one", &path, "filters = [\"sieve.wasm\"]\ngrants.env = [\"PATH\"]")]);
+    let refused = reloaded.host.wait_for("plugin.swap_failed", &[("plugin", "one")]);
+    assert!(
+        log::field(&refused, "error").contains("its filters in the settings cannot be used"),
+        "{refused}"
+    );
+    assert_eq!(version(&reloaded.host), before);
+    // With its filters, it takes all of it.
+    put(plugin("sieve"), &sieve);
+    reloaded.host.wait_for("plugin.chain", &[("plugin", "one"), ("filters", "sieve")]);
+    assert_ne!(version(&reloaded.host), before);
+    reloaded.shop.insert([1]).await;
+    wait_for_id(&mut reloaded.host, "one", 1);
+    assert_eq!(reloaded.host.stop().0, Some(0));
+}
+
+#[tokio::test]
+async fn a_filter_that_no_plugin_lists_is_refused_and_one_that_a_plugin_keeps_keeps_its_settings() {
+    let shop = Workshop::open().await;
+    let print_ops = plugin("print_ops");
+    put(plugin("sieve"), &shop.path("sieve.wasm"));
+    let bad = shop.path("bad.wasm");
+    std::fs::write(&bad, "text").unwrap();
+    let at_least = "filters = [\"sieve.wasm\"]\n[filters.sieve.config]\nat_least = 2";
+    let mut reloaded = Reloaded::start(shop, &[("one", &print_ops, at_least)]).await;
+    // A typing mistake would leave the filter without its settings.
+    reloaded.reload(&[("one", &print_ops, &at_least.replace("[filters.sieve", "[filters.sive"))]);
+    let refused = reloaded.host.wait_for("settings.read_failed", &[]);
+    let said = "no plugin has the filter sive";
+    assert!(log::field(&refused, "error").contains(said), "{refused}");
+    let config = reloaded.config.to_str().unwrap();
+    let at_start = crate::support::usage_error_of(&["--config", config, "--uri", "mongodb://localhost:1"]);
+    assert!(at_start.contains(said), "{at_start}");
+    // The plugin cannot be updated, so it keeps the filter, which is not in the settings any more.
+    reloaded.reload(&[("one", bad.to_str().unwrap(), "")]);
+    reloaded.host.wait_for("plugin.swap_failed", &[("plugin", "one")]);
+    reloaded.shop.insert(1..=2).await;
+    wait_for_id(&mut reloaded.host, "one", 2);
+    assert_eq!(logged_ids(&reloaded.host, "one"), [2]);
+    assert_eq!(reloaded.host.count("plugin.swap", &[("plugin", "sieve")]), 0);
+    assert_eq!(reloaded.host.stop().0, Some(0));
 }

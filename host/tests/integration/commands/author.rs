@@ -321,6 +321,12 @@ fn a_check_of_settings_finds_what_a_start_finds() {
     assert!(code == Some(2) && !out.contains("s3cret"), "{out}");
 }
 
+#[test]
+fn a_plugin_that_needs_settings_is_compiled_without_them() {
+    let (code, out, said) = run(&["compile", &plugin("webhook")]);
+    assert!(code == Some(0) && out.contains("webhook.wasm: ready after "), "{out}{said}");
+}
+
 /// Names that people and plugins chose, in `try` and `check`.
 #[test]
 fn a_name_does_nothing_on_a_terminal() {

@@ -111,6 +111,33 @@ fn a_value_for_all_plugins_is_for_those_that_declare_it() {
 }
 
 #[test]
+fn a_value_for_all_plugins_is_checked_if_one_of_them_cannot_be_loaded() {
+    let (mail, webhook) = (plugin("send_welcome_email"), plugin("webhook"));
+    let directory = tempfile::tempdir().unwrap();
+    let broken = directory.path().join("broken.wasm");
+    std::fs::write(&broken, "text").unwrap();
+    let broken = broken.to_str().unwrap();
+    let set = ["--set", "subjct=Hi"];
+    // The webhook has no URL, and says which settings it has.
+    let both = ["--plugin", &*mail, "--plugin", &webhook];
+    let unknown = "none of the plugins send_welcome_email, webhook has the setting subjct (did you mean subject?). help: their settings are ";
+    let (code, out, _) = run(&[&["config", "check"], &both[..], &set].concat());
+    assert!(code == Some(2) && out.contains(unknown) && out.contains("the setting url is missing"), "{out}");
+    let (code, out, said) = run(&[&["check", &mail, &webhook][..], &set].concat());
+    assert!(code == Some(2) && said.contains(unknown), "{out}{said}");
+    let (code, _, said) = run(&[&both[..], &set].concat());
+    assert!(code == Some(2) && said.contains(unknown), "{said}");
+    // The settings of a file that is not a plugin are not known.
+    let both = ["--plugin", &*mail, "--plugin", broken];
+    let perhaps = "the settings of broken are not known, and none of the plugins send_welcome_email has the setting subjct (did you mean subject?)";
+    let (code, out, _) = run(&[&["config", "check"], &both[..], &set].concat());
+    assert!(code == Some(1) && out.contains(perhaps) && out.contains("is not WebAssembly"), "{out}");
+    let (code, _, said) =
+        run(&[&both[..], &set, &["--uri", "mongodb://localhost:1/?serverSelectionTimeoutMS=1"]].concat());
+    assert!(code == Some(1) && said.contains(perhaps), "{said}");
+}
+
+#[test]
 fn former_names_and_several_texts_are_known() {
     let path = plugin("print_ops");
     let (code, out, said) = run(&["check", &path]);
