@@ -107,4 +107,4 @@ pub use setting::{DeclaredSetting, SettingProblem, SettingType};
 pub use setup::{ComponentKind, PluginSetup};
 pub use swap_from::SwapFrom;
 pub use timer::{MissedTicks, Schedule, Timer, TimerProblem, seconds};
-pub use usage::{SentCounts, TrapCounts, UsageStatus};
+pub use usage::{ConnectionCounts, SentCounts, TrapCounts, UsageStatus};
