@@ -164,7 +164,7 @@ async fn the_host_speaks_tls_for_a_plugin() {
     let documents = (0..20).map(|n| doc! { "_id": n, "text": if n % 2 == 0 { &large } else { "" } });
     own.collection("things").insert_many(documents).await.unwrap();
     handled(&trusting, 20).await;
-    assert_eq!(trusting.status()["plugins"][0]["usage"]["connections"]["sent"], 1);
+    assert_eq!(trusting.status()["plugins"][0]["usage"]["connections"]["made"], 1);
     assert_eq!(trusting.stop().0, Some(0));
     // A certificate of somebody else.
     let (mut wary, own, _server) = host(&plugin("keep_in_redis"), &more, &[]).await;
