@@ -87,17 +87,24 @@ bool gtm_to_json(gtm_document document, gtm_text *json) {
   return to_json((gtm_plugin_types_bson_t){(uint8_t *)document.bytes, document.length}, true, json);
 }
 
-// Appends a part to a text, in new memory.
-static void append(gtm_text *text, const char *name, gtm_text part) {
-  *text = gtm_join(3, (gtm_text[]){*text, gtm_text_of(name), part});
+// The parts of a change event, which are joined once: some are as large as a document.
+typedef struct {
+  size_t count;
+  gtm_text parts[48];
+} event_parts;
+
+static void append(event_parts *event, const char *name, gtm_text part) {
+  if (event->count + 2 > sizeof event->parts / sizeof *event->parts) abort();
+  event->parts[event->count++] = gtm_text_of(name);
+  event->parts[event->count++] = part;
 }
 
 // Returns the JSON of a document without its braces.
 static gtm_text inner(gtm_text json) { return (gtm_text){json.ptr + 1, json.len - 2}; }
 
 bool gtm_to_change_event(const gtm_op *op, bool canonical, gtm_text *json) {
-  gtm_text event = gtm_text_of("{\"_id\":{\"_data\":");
-  append(&event, "", gtm_quote(op->id));
+  event_parts event = {0};
+  append(&event, "{\"_id\":{\"_data\":", gtm_quote(op->id));
   append(&event, "},\"operationType\":\"", gtm_text_of(OPERATION_NAMES[op->operation_type]));
   append(&event, "\"", gtm_text_of(""));
   if (op->timestamp.time != 0 || op->timestamp.increment != 0) {
@@ -137,7 +144,7 @@ bool gtm_to_change_event(const gtm_op *op, bool canonical, gtm_text *json) {
   }
   append(&event, ",\"origin\":\"", gtm_text_of(ORIGIN_NAMES[op->origin]));
   append(&event, "\"}", gtm_text_of(""));
-  *json = event;
+  *json = gtm_join(event.count, event.parts);
   return true;
 }
 

@@ -32,7 +32,7 @@ struct KeepInRedis {
 
 impl Plugin for KeepInRedis {
     fn new(config: Config) -> Result<Self, ConfigError> {
-        // Not connected yet: only `handle` has the capabilities of a plugin.
+        // Not connected yet: a plugin has no connections while it starts.
         Ok(Self { settings: config.parse()?, connection: RefCell::default() })
     }
 
@@ -68,7 +68,14 @@ impl KeepInRedis {
             Err(RedisError::Connection(error)) => {
                 Err(Failure::retry(format!("{}: {error}", self.settings.server)))
             }
-            Err(RedisError::Refused(reason)) => Err(Failure::reject(reason)),
+            // So does the next attempt here, as another server may have the name by then.
+            Err(RedisError::Unavailable(reason)) => {
+                Err(Failure::retry(format!("{}: {reason}", self.settings.server)))
+            }
+            Err(RedisError::Refused(reason)) => {
+                self.connection.replace(Some(connection));
+                Err(Failure::reject(reason))
+            }
         }
     }
 }

@@ -14,9 +14,15 @@ pub(crate) struct Redis(BufReader<TcpStream>);
 pub(crate) enum RedisError {
     /// The connection is broken: the command may succeed over another one.
     Connection(io::Error),
+    /// The server cannot run the command now, with this text: it may succeed later.
+    Unavailable(String),
     /// The server refuses the command, with this text.
     Refused(String),
 }
+
+/// The codes of errors that end without a change to the command: the server loads its data, only reads, has no memory left, has lost its
+/// master or another node of its cluster, or moves the key.
+const TEMPORARY: [&str; 6] = ["LOADING", "READONLY", "OOM", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN"];
 
 impl From<io::Error> for RedisError {
     fn from(error: io::Error) -> Self {
@@ -40,9 +46,19 @@ impl Redis {
         )
         .into_owned();
         match line.strip_prefix('-') {
-            Some(reason) => Err(RedisError::Refused(reason.to_owned())),
+            Some(reason) => Err(refused(reason)),
             None => Ok(line),
         }
+    }
+}
+
+/// Returns the error of a reply, by its first word.
+fn refused(reason: &str) -> RedisError {
+    let is_temporary = reason.split(' ').next().is_some_and(|code| TEMPORARY.contains(&code));
+    if is_temporary {
+        RedisError::Unavailable(reason.to_owned())
+    } else {
+        RedisError::Refused(reason.to_owned())
     }
 }
 
@@ -60,6 +76,16 @@ fn command(words: &[&[u8]]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_server_may_be_ready_later() {
+        for reason in ["LOADING Redis is loading the dataset in memory", "READONLY You can't write", "OOM"] {
+            assert!(matches!(refused(reason), RedisError::Unavailable(text) if text == reason), "{reason}");
+        }
+        for reason in ["ERR unknown command 'OOM'", "WRONGTYPE Operation", "OOMS", ""] {
+            assert!(matches!(refused(reason), RedisError::Refused(_)), "{reason}");
+        }
+    }
 
     #[test]
     fn a_command_has_the_length_of_each_word() {

@@ -1,8 +1,10 @@
-//! Any grant and any URI, with or without a method before it, or any namespace, apart by a tab: what is covered is what the grant
-//! names.
+//! Any grant and any URI, with or without a method before it, any host with its port, or any namespace, separated by a tab: the grant
+//! covers what it names.
 
-use gtm_runtime::fuzzing::{covers, covers_namespace};
-use gtm_runtime::{HttpGrant, NamespaceGrant};
+use std::net::IpAddr;
+
+use gtm_runtime::fuzzing::{covers, covers_connection, covers_namespace};
+use gtm_runtime::{HttpGrant, NamespaceGrant, TcpGrant};
 use http::{Method, Uri};
 
 pub fn run(bytes: &[u8]) {
@@ -11,6 +13,9 @@ pub fn run(bytes: &[u8]) {
     let (method, uri) = asked.split_once(' ').unwrap_or(("GET", asked));
     if let (Ok(granted), Ok(method), Ok(uri)) = (grant.parse::<HttpGrant>(), method.parse(), uri.parse()) {
         of_http(grant, &granted, &method, &uri);
+    }
+    if let Ok(granted) = grant.parse::<TcpGrant>() {
+        of_tcp(grant, &granted, asked);
     }
     if let Ok(granted) = NamespaceGrant::new(grant) {
         of_namespace(grant, &granted, asked);
@@ -66,6 +71,32 @@ fn of_http(grant: &str, granted: &HttpGrant, method: &Method, uri: &Uri) {
             assert!(is_same, "{shown} {uri}");
         }
     }
+}
+
+fn of_tcp(grant: &str, granted: &TcpGrant, asked: &str) {
+    let shown = granted.to_string();
+    assert_eq!(shown.parse::<TcpGrant>().as_ref().ok(), Some(granted), "{grant:?} is shown as {shown:?}");
+    let (host, port) = shown.rsplit_once(':').expect("a port is shown");
+    assert!(port.parse::<u16>().is_ok_and(|port| port > 0), "{shown}");
+    assert!(!host.contains(['@', '/', ' ']), "{shown}");
+    let Some((asked_host, asked_port)) = asked.rsplit_once(':') else { return };
+    let Ok(asked_port) = asked_port.parse::<u16>() else { return };
+    if !covers_connection(granted, asked_host, asked_port) {
+        return;
+    }
+    assert_eq!(port.parse(), Ok(asked_port), "{shown} {asked}");
+    let name = |host: &str| host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+    let asked_name = name(asked_host);
+    let address = |host: &str| {
+        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        bare.parse::<IpAddr>().ok().map(|address| address.to_canonical())
+    };
+    let is_named = match (host.strip_prefix('*'), address(host)) {
+        (Some(domain), _) => asked_name.ends_with(domain),
+        (None, Some(named)) => address(&asked_name) == Some(named),
+        (None, None) => asked_name == host,
+    };
+    assert!(is_named, "{shown} {asked}");
 }
 
 fn of_namespace(grant: &str, granted: &NamespaceGrant, namespace: &str) {

@@ -5,6 +5,8 @@ use bson::RawDocument;
 #[cfg(feature = "http")]
 use http::{HeaderName, Method, Request, Uri};
 
+#[cfg(feature = "tcp")]
+use super::capabilities::TcpGrant;
 #[cfg(feature = "http")]
 use super::capabilities::{HttpGrant, http as requests};
 #[cfg(feature = "mongodb")]
@@ -28,6 +30,12 @@ pub fn request(method: &str, url: &str, headers: &[(&str, &[u8])]) -> Option<(Re
 #[cfg(feature = "http")]
 pub fn covers(grant: &HttpGrant, method: &Method, uri: &Uri) -> bool {
     grant.covers(method, uri)
+}
+
+/// Returns whether a connection to this host at this port is granted.
+#[cfg(feature = "tcp")]
+pub fn covers_connection(grant: &TcpGrant, host: &str, port: u16) -> bool {
+    grant.covers(host, port)
 }
 
 /// Returns whether this namespace is granted.

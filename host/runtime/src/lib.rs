@@ -109,4 +109,4 @@ pub use setup::{ComponentKind, PluginSetup};
 pub use swap_from::SwapFrom;
 pub use timer::{MissedTicks, Schedule, Timer, seconds};
 pub use timer_problem::{RefusedTimer, TimerOrigin, TimerProblem};
-pub use usage::{SentCounts, TrapCounts, UsageStatus};
+pub use usage::{ConnectionCounts, SentCounts, TrapCounts, UsageStatus};

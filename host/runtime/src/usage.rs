@@ -51,7 +51,7 @@ pub(super) struct Durations {
 
 #[derive(Debug, Default)]
 struct Outcomes {
-    sent: AtomicU64,
+    succeeded: AtomicU64,
     failed: AtomicU64,
 }
 
@@ -73,7 +73,7 @@ pub struct UsageStatus {
     pub requests: SentCounts,
     /// TCP connections, by whether they were made.
     #[serde(default)]
-    pub connections: SentCounts,
+    pub connections: ConnectionCounts,
     /// Lines that were not logged, as the plugin exceeded its limits.
     #[serde(default)]
     pub log_lines_left_out: u64,
@@ -99,6 +99,15 @@ pub struct TrapCounts {
 pub struct SentCounts {
     /// Those that were sent.
     pub sent: u64,
+    /// Those that failed.
+    pub failed: u64,
+}
+
+/// Counts of TCP connections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnectionCounts {
+    /// Those that were made.
+    pub made: u64,
     /// Those that failed.
     pub failed: u64,
 }
@@ -152,9 +161,9 @@ impl PluginUsage {
                 out_of_memory: self.out_of_memory.load(Relaxed),
             },
             instance_restarts: self.restarts.load(Relaxed),
-            mails: self.mails.status(),
-            requests: self.requests.status(),
-            connections: self.connections.status(),
+            mails: self.mails.sent(),
+            requests: self.requests.sent(),
+            connections: self.connections.made(),
             log_lines_left_out: self.lines_left_out.load(Relaxed),
             log_bytes_left_out: self.bytes_left_out.load(Relaxed),
         }
@@ -183,13 +192,17 @@ impl Durations {
 }
 
 impl Outcomes {
-    fn count(&self, sent: bool) {
-        let count = if sent { &self.sent } else { &self.failed };
+    fn count(&self, succeeded: bool) {
+        let count = if succeeded { &self.succeeded } else { &self.failed };
         count.fetch_add(1, Relaxed);
     }
 
-    fn status(&self) -> SentCounts {
-        SentCounts { sent: self.sent.load(Relaxed), failed: self.failed.load(Relaxed) }
+    fn sent(&self) -> SentCounts {
+        SentCounts { sent: self.succeeded.load(Relaxed), failed: self.failed.load(Relaxed) }
+    }
+
+    fn made(&self) -> ConnectionCounts {
+        ConnectionCounts { made: self.succeeded.load(Relaxed), failed: self.failed.load(Relaxed) }
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use gtm_delivery::{HostActivity, HostControl, HostStatus, PluginState, PluginStatus, Summary};
 use gtm_mongo::SourceState;
-use gtm_runtime::{FilterStatus, Histogram, PluginMetrics, SentCounts, TrapCounts};
+use gtm_runtime::{ConnectionCounts, FilterStatus, Histogram, PluginMetrics, SentCounts, TrapCounts};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{
     DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, MetricEncoder, NoLabelSet,
@@ -252,8 +252,11 @@ fn reached(encoder: &mut DescriptorEncoder<'_>, plugins: &[PluginStatus]) -> fmt
     let requests = sent(plugins, |plugin| plugin.usage.requests);
     let help = "HTTP requests of plugins, by outcome";
     counters(encoder, "gtm_host_http_requests", help, requests)?;
-    let connections = sent(plugins, |plugin| plugin.usage.connections);
-    let help = "TCP connections of plugins, by outcome: sent if they were made";
+    let connections = plugins.iter().flat_map(|plugin| {
+        let ConnectionCounts { made, failed } = plugin.usage.connections;
+        [("made", made), ("failed", failed)].map(|(outcome, count)| (with(plugin, "outcome", outcome), count))
+    });
+    let help = "TCP connections of plugins, by outcome";
     counters(encoder, "gtm_host_tcp_connections", help, connections)
 }
 

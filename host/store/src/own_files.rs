@@ -18,6 +18,9 @@ const OTHERS_WRITE: u32 = 0o002;
 const GROUP_READS: u32 = 0o040;
 const OTHERS_READ: u32 = 0o004;
 
+/// Bytes of a file with a secret: many more than a token or a URL has.
+const MAX_SECRET_BYTES: u64 = 64 * 1024;
+
 /// Other users may change a path.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{} may be changed by {who}, so gtm-host does not use it. help: {}", path.display(), who.remedy(path))]
@@ -123,12 +126,15 @@ pub fn refuse_makers(path: &Path, metadata: &Metadata) -> io::Result<()> {
 /// Reads a file with a secret, after checking who else may change and read it.
 ///
 /// # Errors
-/// It cannot be read, or others may change it: then the source is an [`ExposedFile`].
+/// It cannot be read, has more than 64 KiB, or others may change it: then the source is an [`ExposedFile`].
 pub fn read_secret(path: &Path) -> io::Result<String> {
-    let mut file = File::open(path)?;
+    let file = File::open(path)?;
     check(path, &file.metadata()?).map_err(io::Error::other)?;
     let mut secret = String::new();
-    file.read_to_string(&mut secret)?;
+    file.take(MAX_SECRET_BYTES + 1).read_to_string(&mut secret)?;
+    if u64::try_from(secret.len()).is_ok_and(|bytes| bytes > MAX_SECRET_BYTES) {
+        return Err(io::Error::other(format!("it has more than {} KiB", MAX_SECRET_BYTES >> 10)));
+    }
     Ok(secret)
 }
 

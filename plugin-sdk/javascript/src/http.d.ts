@@ -11,7 +11,7 @@ export interface RequestOptions {
 }
 
 /**
- * Sends a request and waits for the response, whatever its status: see {@link Response.check}. In `handle` only. Redirects are not
+ * Sends a request and waits for the response, whatever its status: see {@link Response.check}. In `handle` and `tick` only. Redirects are not
  * followed. What the host adds to a request, such as a token, the plugin does not see.
  *
  * @throws HttpError

@@ -13,7 +13,7 @@ export interface Message {
 }
 
 /**
- * Sends a message and gives its Message-ID, which is the same when the op is delivered again. In `handle` only.
+ * Sends a message and gives its Message-ID, which is the same when the op is delivered again. In `handle` and `tick` only.
  *
  * @throws MailError
  */

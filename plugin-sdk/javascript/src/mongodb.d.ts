@@ -22,7 +22,7 @@ export interface UpdateResult {
   upsertedId: any;
 }
 
-/** A collection of the cluster that the host follows. In `handle` only. @param namespace `database.collection` */
+/** A collection of the cluster that the host follows. In `handle` and `tick` only. @param namespace `database.collection` */
 export function collection<T extends Document = Document>(namespace: string): Collection<T>;
 
 /** Its names are those of MongoDB's driver for Node; its functions give their result at once. Each throws a MongodbError. */

@@ -1,5 +1,5 @@
 /**
- * The values that a plugin keeps by key, shared by all its instances and workers. In `handle` only. An op may be delivered again, and would
+ * The values that a plugin keeps by key, shared by all its instances and workers. In `handle` and `tick` only. An op may be delivered again, and would
  * then count again: store the id of the op with the value. Strings are stored as UTF-8. Each function may throw a StateError.
  */
 

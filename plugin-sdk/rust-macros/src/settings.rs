@@ -45,6 +45,7 @@ struct SettingAttribute {
     choices: Vec<LitStr>,
     former: Vec<LitStr>,
     secret: bool,
+    required: bool,
     flatten: bool,
 }
 
@@ -67,7 +68,10 @@ fn setting(field: &Field) -> syn::Result<(TokenStream, TokenStream)> {
             "a setting has a documentation comment, which users of the plugin read",
         ));
     }
-    let SettingAttribute { name, default, choices, former, secret, .. } = attribute;
+    let SettingAttribute { name, default, choices, former, secret, required, .. } = attribute;
+    if let Some(default) = default.as_ref().filter(|_| required) {
+        return Err(syn::Error::new_spanned(default, "a required setting has no default"));
+    }
     let name = name.map_or_else(|| ident.to_string(), |name| name.value());
     let default = match default {
         Some(default) => quote!(::core::option::Option::Some(::std::string::String::from(#default))),
@@ -86,7 +90,8 @@ fn setting(field: &Field) -> syn::Result<(TokenStream, TokenStream)> {
                 name: ::std::string::String::from(#name),
                 setting_type: #setting_type,
                 doc: ::std::string::String::from(#doc),
-                required: <#ty as ::gtm_plugin::settings::SettingValue>::IS_REQUIRED && default.is_none(),
+                required: #required
+                    || <#ty as ::gtm_plugin::settings::SettingValue>::IS_REQUIRED && default.is_none(),
                 secret: #secret,
                 former_names: ::std::vec![#(::std::string::String::from(#former)),*],
                 default,
@@ -108,6 +113,8 @@ impl SettingAttribute {
                     parsed.name = Some(meta.value()?.parse()?);
                 } else if meta.path.is_ident("secret") {
                     parsed.secret = true;
+                } else if meta.path.is_ident("required") {
+                    parsed.required = true;
                 } else if meta.path.is_ident("flatten") {
                     parsed.flatten = true;
                 } else if meta.path.is_ident("choices") || meta.path.is_ident("former") {
@@ -118,7 +125,7 @@ impl SettingAttribute {
                     list.extend(texts);
                 } else {
                     return Err(meta.error(
-                        "expected `default = \"…\"`, `choices(\"…\")`, `former(\"…\")`, `name = \"…\"`, `secret` or `flatten`",
+                        "expected `default = \"…\"`, `choices(\"…\")`, `former(\"…\")`, `name = \"…\"`, `required`, `secret` or `flatten`",
                     ));
                 }
                 Ok(())
@@ -160,6 +167,11 @@ mod tests {
             derived("struct S { /// A. \n #[setting(defalt = \"x\")] a: String }")
                 .unwrap_err()
                 .contains("expected `default")
+        );
+        assert!(
+            derived("struct S { /// A. \n #[setting(required, default = \"x\")] a: Vec<String> }")
+                .unwrap_err()
+                .contains("has no default")
         );
         assert!(derived("enum S { A }").unwrap_err().contains("are a struct"));
     }

@@ -1,4 +1,4 @@
-//! Sends HTTP requests to the granted servers. Available in `handle` only.
+//! Sends HTTP requests to the granted servers. Available in `handle` and `tick` only.
 //!
 //! ```no_run
 //! # fn f(op: &gtm_plugin::Op) -> gtm_plugin::Outcome {

@@ -1,4 +1,4 @@
-//! Sends e-mail through the host's mail server. Available in `handle` only.
+//! Sends e-mail through the host's mail server. Available in `handle` and `tick` only.
 //!
 //! ```no_run
 //! use gtm_plugin::mail::{self, Message};

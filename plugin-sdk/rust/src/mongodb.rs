@@ -1,4 +1,4 @@
-//! Reads and writes on the cluster that the host follows, in the granted namespaces. Available in `handle` only.
+//! Reads and writes on the cluster that the host follows, in the granted namespaces. Available in `handle` and `tick` only.
 //!
 //! ```no_run
 //! # fn f(op: &gtm_plugin::Op) -> gtm_plugin::Outcome {

@@ -53,8 +53,8 @@ use crate::config::{Config, ConfigError};
 ///
 /// The type of a field is `String`, an integer, `f64`, `bool`, `Duration`, [`ByteSize`], `Vec<String>` (texts, separated by commas), or an
 /// `Option` of one of them. A field that is neither an `Option` nor a `Vec` and has no default is required. The attribute
-/// `#[setting(…)]` has these parts: `default = "10s"`; `choices("a", "b")`, for texts; `secret`; `former("old_name")`, names that it had
-/// before; `name = "other"`; and `flatten`, for a field whose type has several settings.
+/// `#[setting(…)]` has these parts: `default = "10s"`; `choices("a", "b")`, for texts; `required`, for a `Vec` with at least one text;
+/// `secret`; `former("old_name")`, names that it had before; `name = "other"`; and `flatten`, for a field whose type has several settings.
 pub trait Settings: Sized {
     /// Returns the settings.
     fn declare() -> Vec<Setting>;

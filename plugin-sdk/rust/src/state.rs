@@ -1,4 +1,4 @@
-//! Keeps values by key, shared by all instances of the plugin and all workers. Available in `handle` only.
+//! Keeps values by key, shared by all instances of the plugin and all workers. Available in `handle` and `tick` only.
 //!
 //! ```no_run
 //! # fn f(op: &gtm_plugin::Op) -> gtm_plugin::Outcome {

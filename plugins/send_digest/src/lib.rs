@@ -8,6 +8,7 @@ use gtm_plugin::{
     Config, ConfigError, Error, Op, Outcome, Plugin, Schedule, Subscription, Tick, Timer, extended_json, log,
     mail, plugin, state,
 };
+use sha2::{Digest, Sha256};
 
 /// The maximum number of lines in a mail.
 const MAX_LINES: u32 = 1000;
@@ -17,6 +18,7 @@ const MAX_LINE_LENGTH: usize = 200;
 #[derive(Settings)]
 struct DigestSettings {
     /// The recipients.
+    #[setting(required)]
     to: Vec<String>,
     /// The sender. Without it, the default sender of the host.
     from: Option<String>,
@@ -40,7 +42,7 @@ impl Plugin for SendDigest {
         let settings: DigestSettings = config.parse()?;
         if settings.to.is_empty() {
             return Err(ConfigError::new(
-                "the setting to is missing. help: set it to the recipients, such as ada@example.com",
+                "the setting to has no address. help: set it to the recipients, such as ada@example.com",
             ));
         }
         Ok(Self { settings })
@@ -50,11 +52,12 @@ impl Plugin for SendDigest {
         Some(self.settings.selection.subscriptions())
     }
 
-    /// Keeps the line of the change. The key is in the order of the changes, and the same if the change is delivered again.
+    /// Keeps the line of the change. The key is in the order of the changes, and the same if the change is delivered again. It has a digest
+    /// of the id, which is a long text if the op comes from a change stream.
     fn handle(&self, op: &Op) -> Outcome {
         let at = op.timestamp();
-        let key = format!("{:010}.{:010}.{}", at.time, at.increment, op.id());
-        state::set(&key, line(op)?.as_bytes())?;
+        let id = hex::encode(Sha256::digest(op.id()));
+        state::set(&format!("{:010}.{:010}.{id}", at.time, at.increment), line(op)?.as_bytes())?;
         Ok(())
     }
 }
@@ -108,9 +111,9 @@ fn line(op: &Op) -> Result<String, Error> {
 mod tests {
     use std::time::SystemTime;
 
-    use gtm_plugin::Failure;
     use gtm_plugin::bson::doc;
-    use gtm_plugin::testing::{Harness, insert};
+    use gtm_plugin::testing::{Harness, OpBuilder, insert};
+    use gtm_plugin::{Failure, OperationType};
 
     use super::*;
 
@@ -149,8 +152,31 @@ mod tests {
 
     #[test]
     fn without_a_recipient_it_does_not_start() {
-        let refused = Harness::new().start::<SendDigest>().unwrap_err();
-        assert!(refused.to_string().starts_with("the setting to is missing"), "{refused}");
+        let declared = DigestSettings::declare();
+        let required: Vec<_> = declared.iter().filter(|setting| setting.required).collect();
+        assert!(matches!(&required[..], [to] if to.name == "to"), "{required:?}");
+        for (mut harness, why) in [
+            (Harness::new(), "the setting to is missing"),
+            (Harness::new().config("to", ""), "the setting to is missing"),
+            (Harness::new().config("to", " , "), "the setting to has no address"),
+        ] {
+            let refused = harness.start::<SendDigest>().unwrap_err();
+            assert!(refused.to_string().starts_with(why), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_long_id_fits_in_a_key() {
+        let mut harness = harness();
+        let [first, second] = ["1", "2"].map(|end| {
+            let id = "82".repeat(1000) + end;
+            OpBuilder::new("shop.orders", OperationType::Insert).id(&id).build()
+        });
+        for op in [&first, &second, &second] {
+            assert_eq!(harness.run::<SendDigest>(op).outcome, Some(Ok(())));
+        }
+        let mails = harness.tick::<SendDigest>("digest", SystemTime::now()).mails;
+        assert_eq!(mails[0].subject, "Changes: 2");
     }
 
     #[test]

@@ -129,7 +129,26 @@ async fn a_plugin_in_rust_keeps_documents_in_redis() {
     );
     assert!(ask(redis.port, "DBSIZE").starts_with(":19\r\n"));
     let status = host.status();
-    assert_eq!(status["plugins"][0]["usage"]["connections"]["sent"], 1, "{status}");
+    assert_eq!(status["plugins"][0]["usage"]["connections"]["made"], 1, "{status}");
+    assert_eq!(host.stop().0, Some(0));
+}
+
+#[tokio::test]
+async fn a_server_without_memory_is_asked_again() {
+    let Some(redis) = Redis::start(false) else { return };
+    assert!(ask(redis.port, "CONFIG SET maxmemory-policy noeviction").starts_with("+OK"));
+    // Less than the server itself needs.
+    assert!(ask(redis.port, "CONFIG SET maxmemory 1").starts_with("+OK"));
+    let (setting, grant) =
+        (format!("server=localhost:{}", redis.port), format!("tcp=localhost:{}", redis.port));
+    let more = ["--set", &setting, "--grant", &grant];
+    let (mut host, own, _server) = host(&plugin("keep_in_redis"), &more, &[]).await;
+    own.collection("things").insert_one(doc! { "_id": 1 }).await.unwrap();
+    let retry = host.wait_for("op.retry", &[("plugin", "keep_in_redis")]);
+    assert!(log::error(&retry).contains(": OOM "), "{retry}");
+    assert!(ask(redis.port, "CONFIG SET maxmemory 0").starts_with("+OK"));
+    handled(&host, 1).await;
+    assert!(ask(redis.port, &format!("GET {}.things:1", own.name)).contains("{\"_id\":1}"));
     assert_eq!(host.stop().0, Some(0));
 }
 
@@ -146,7 +165,7 @@ async fn the_host_speaks_tls_for_a_plugin() {
     let documents = (0..20).map(|n| doc! { "_id": n, "text": if n % 2 == 0 { &large } else { "" } });
     own.collection("things").insert_many(documents).await.unwrap();
     handled(&trusting, 20).await;
-    assert_eq!(trusting.status()["plugins"][0]["usage"]["connections"]["sent"], 1);
+    assert_eq!(trusting.status()["plugins"][0]["usage"]["connections"]["made"], 1);
     assert_eq!(trusting.stop().0, Some(0));
     // A certificate of somebody else.
     let (mut wary, own, _server) = host(&plugin("keep_in_redis"), &more, &[]).await;
@@ -254,6 +273,6 @@ async fn a_plugin_in_python_writes_rows_to_postgresql() {
     let rows = Command::new(folder.join("venv/bin/python")).args(["-c", &select]).output().unwrap();
     let rows = String::from_utf8_lossy(&rows.stdout).into_owned() + &String::from_utf8_lossy(&rows.stderr);
     assert_eq!(rows.trim(), "[[19, 'Ada', 'Grace']]");
-    assert_eq!(host.status()["plugins"][0]["usage"]["connections"]["sent"], 1);
+    assert_eq!(host.status()["plugins"][0]["usage"]["connections"]["made"], 1);
     assert_eq!(host.stop().0, Some(0));
 }

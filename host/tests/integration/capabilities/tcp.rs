@@ -94,7 +94,7 @@ async fn a_server_that_is_granted_is_reached_and_the_connection_stays_open() {
     let large = doc! { "do": "talk", "to": peer.to(), "send_bytes": 100_000, "read": 100_000 };
     assert_eq!(errands.run(large).await, "ok 100000 bytes");
     let status = errands.host.status();
-    assert_eq!(status["plugins"][0]["usage"]["connections"]["sent"], 2, "{status}");
+    assert_eq!(status["plugins"][0]["usage"]["connections"]["made"], 2, "{status}");
 }
 
 #[tokio::test]

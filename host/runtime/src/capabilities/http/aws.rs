@@ -12,7 +12,9 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_e
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use crate::secret::{Secret, SecretError};
+use super::credentials::{Credentials, InvalidCredentials};
+use super::request::Invalid;
+use crate::secret::Secret;
 
 const DATE: HeaderName = HeaderName::from_static("x-amz-date");
 const BODY_DIGEST: HeaderName = HeaderName::from_static("x-amz-content-sha256");
@@ -67,24 +69,6 @@ impl TryFrom<String> for ScopePart {
     }
 }
 
-/// Why a request cannot be signed.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum SigningError {
-    #[error("the {name} of its signature is missing: {reason}")]
-    Secret { name: &'static str, reason: SecretError },
-    #[error("the {name} of its signature is not a valid header value")]
-    Header { name: &'static str },
-    #[error("it has too many headers")]
-    ManyHeaders,
-}
-
-/// The credentials at one time.
-struct Credentials {
-    access_key: String,
-    secret_key: String,
-    session_token: Option<HeaderValue>,
-}
-
 impl AwsSignature {
     /// Returns the secrets.
     pub(super) fn secrets(&self) -> impl Iterator<Item = &Secret> {
@@ -96,25 +80,20 @@ impl AwsSignature {
         [&mut self.access_key, &mut self.secret_key].into_iter().chain(&mut self.session_token)
     }
 
-    /// Checks that the credentials can be read.
+    /// Reads the credentials, which may be in files.
     ///
     /// # Errors
     /// One is missing or not valid.
-    pub(super) fn check(&self) -> Result<(), SigningError> {
-        self.credentials().map(|_| ())
-    }
-
-    /// Reads the credentials. Files are read each time: temporary credentials are replaced while the host runs.
-    fn credentials(&self) -> Result<Credentials, SigningError> {
+    pub(super) fn read(&self) -> Result<Credentials, InvalidCredentials> {
         let read = |name, secret: &Secret| {
-            let value = secret.read().map_err(|reason| SigningError::Secret { name, reason })?;
+            let value = secret.read().map_err(|reason| InvalidCredentials::Secret { name, reason })?;
             // The key and the token become a part of a header.
             match HeaderValue::from_str(&value) {
                 Ok(mut header) => {
                     header.set_sensitive(true);
                     Ok((value, header))
                 }
-                Err(_) => Err(SigningError::Header { name }),
+                Err(_) => Err(InvalidCredentials::Header { name }),
             }
         };
         let (access_key, _) = read("access_key", &self.access_key)?;
@@ -126,9 +105,14 @@ impl AwsSignature {
     /// Signs a request with this body at this time, by the host's clock. It sets `host` and the [`SIGNATURE_HEADERS`].
     ///
     /// # Errors
-    /// The credentials cannot be read.
-    pub(super) fn sign(&self, request: &mut Parts, body: &[u8], now: SystemTime) -> Result<(), SigningError> {
-        let credentials = self.credentials()?;
+    /// The request has too many headers.
+    pub(super) fn sign(
+        &self,
+        credentials: &Credentials,
+        request: &mut Parts,
+        body: &[u8],
+        now: SystemTime,
+    ) -> Result<(), Invalid> {
         let time: String = humantime::format_rfc3339_seconds(now)
             .to_string()
             .chars()
@@ -139,8 +123,7 @@ impl AwsSignature {
         set(&mut request.headers, DATE, &time)?;
         set(&mut request.headers, BODY_DIGEST, &digest)?;
         if let Some(token) = &credentials.session_token {
-            let inserted = request.headers.try_insert(TOKEN, token.clone());
-            inserted.map_err(|_| SigningError::ManyHeaders)?;
+            request.headers.try_insert(TOKEN, token.clone())?;
         }
         let (signed_headers, canonical) = self.canonical(request, &digest);
         let date = time.split('T').next().unwrap_or_default();
@@ -242,13 +225,12 @@ fn words(value: &[u8]) -> Vec<&[u8]> {
     value.split(|byte| matches!(byte, b' ' | b'\t')).filter(|word| !word.is_empty()).collect()
 }
 
-fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) -> Result<(), SigningError> {
-    let value = HeaderValue::from_str(value).map(|mut value| {
-        value.set_sensitive(name == AUTHORIZATION);
-        value
-    });
-    let value = value.map_err(|_| SigningError::Header { name: "scope" })?;
-    headers.try_insert(name, value).map(|_| ()).map_err(|_| SigningError::ManyHeaders)
+fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) -> Result<(), Invalid> {
+    let mut value =
+        HeaderValue::from_str(value).map_err(|error| Invalid::HeaderValue(name.clone(), error))?;
+    value.set_sensitive(name == AUTHORIZATION);
+    headers.try_insert(name, value)?;
+    Ok(())
 }
 
 /// Returns the HMAC by SHA-256, for which a key of any length is valid.
@@ -276,6 +258,10 @@ mod tests {
         }
     }
 
+    fn sign(signature: &AwsSignature, request: &mut Parts, body: &[u8], time: SystemTime) {
+        signature.sign(&signature.read().unwrap(), request, body, time).unwrap();
+    }
+
     fn parts(url: &str) -> Parts {
         Request::get(url).body(()).unwrap().into_parts().0
     }
@@ -289,7 +275,7 @@ mod tests {
             ("max-keys=2&prefix=J", "34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7"),
         ] {
             let mut request = parts(&format!("https://examplebucket.s3.amazonaws.com/?{query}"));
-            signature(S3, None).sign(&mut request, b"", time).unwrap();
+            sign(&signature(S3, None), &mut request, b"", time);
             assert_eq!(
                 request.headers[AUTHORIZATION],
                 format!(
@@ -335,7 +321,7 @@ mod tests {
             request.headers.try_append(name, HeaderValue::from_static(value)).unwrap();
         }
         request.headers.try_append("x-amz-target", HeaderValue::from_static("z")).unwrap();
-        signature("es", Some("token")).sign(&mut request, b"{}", SystemTime::now()).unwrap();
+        sign(&signature("es", Some("token")), &mut request, b"{}", SystemTime::now());
         let authorization = request.headers[AUTHORIZATION].to_str().unwrap();
         let signed = "SignedHeaders=content-type;host;x-amz-content-sha256;x-amz-date;x-amz-security-token;x-amz-target,";
         assert!(authorization.contains(signed), "{authorization}");

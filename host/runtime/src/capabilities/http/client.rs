@@ -17,8 +17,8 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 
 use super::super::addresses::{Prohibited, is_public};
 use super::super::host_pattern::address;
-use super::aws::{AwsSignature, SigningError};
 use super::connector::Connector;
+use super::credentials::CredentialReader;
 use super::grant::HttpGrant;
 use super::request::{Invalid, collected, whole};
 use super::resolver::Resolver;
@@ -52,7 +52,7 @@ type HttpConnections = Client<HttpsConnector<Connector>, Limited<WasiBody>>;
 /// What the host adds to the requests of a grant.
 struct RequestAdditions {
     headers: Vec<(HeaderName, HeaderValue)>,
-    signature: Option<AwsSignature>,
+    signature: Option<CredentialReader>,
     /// The names of all headers that it sets.
     names: Vec<HeaderName>,
 }
@@ -144,7 +144,7 @@ impl HttpClient {
         self.signature(permit).is_some()
     }
 
-    fn signature(&self, permit: Permit) -> Option<&AwsSignature> {
+    fn signature(&self, permit: Permit) -> Option<&CredentialReader> {
         self.additions.get(permit.grant)?.signature.as_ref()
     }
 
@@ -215,34 +215,25 @@ fn bounded(body: Incoming, most: usize, permit: Option<OwnedSemaphorePermit>) ->
 /// Signs a request. The signature covers the body, so that this waits for all of it.
 async fn signed(
     request: Request<WasiBody>,
-    signature: &AwsSignature,
+    credentials: &CredentialReader,
     most: usize,
 ) -> Result<Request<WasiBody>, HttpRefusal> {
     let (mut parts, body) = request.into_parts();
     let body = collected(body, most).await.map_err(HttpRefusal::Failed)?;
+    let current = credentials.read().await;
+    let current =
+        current.map_err(|error| HttpRefusal::Failed(Error::InternalError(Some(error.to_string()))))?;
     // A server accepts a signature for some minutes only.
-    signature.sign(&mut parts, &body, SystemTime::now()).map_err(|error| {
-        let reason = format!("the host cannot sign the request: {error}");
-        HttpRefusal::Failed(Error::InternalError(Some(reason)))
-    })?;
+    let signed = credentials.signature().sign(&current, &mut parts, &body, SystemTime::now());
+    signed.map_err(HttpRefusal::Invalid)?;
     Ok(Request::from_parts(parts, whole(body)))
 }
 
 impl RequestAdditions {
     fn new(plugin: &str, grant: &HttpGrant) -> Result<Self, SetupError> {
         let signature = grant.aws_sigv4.clone();
-        signature.as_ref().map(AwsSignature::check).transpose().map_err(|error| match error {
-            SigningError::Secret { name, reason } => SetupError::Secret {
-                plugin: plugin.to_owned(),
-                what: format!("the {name} for {grant}"),
-                reason,
-            },
-            SigningError::Header { .. } | SigningError::ManyHeaders => SetupError::Header {
-                plugin: plugin.to_owned(),
-                header: "aws_sigv4".to_owned(),
-                server: grant.to_string(),
-            },
-        })?;
+        let signature = signature.map(|signature| CredentialReader::new(plugin, grant, signature));
+        signature.as_ref().map(CredentialReader::check).transpose()?;
         Ok(Self { headers: headers(plugin, grant)?, signature, names: grant.added_names().collect() })
     }
 }

@@ -7,10 +7,11 @@ use http::{HeaderName, HeaderValue};
 use http_body_util::BodyExt;
 use wasmtime_wasi_http::{Error as Failure, RequestOptions};
 
-use super::client::{CONNECT_TIMEOUT, HttpRefusal};
+use super::HttpView;
+use super::client::{CONNECT_TIMEOUT, HttpRefusal, words};
 use super::contract::{Host, Request, Response};
+use super::exchange::{HttpExchange, count};
 use super::request::{Body, RequestHead};
-use super::{HttpExchange, HttpView, count, words};
 use crate::abi::v0_2::types::Error;
 use crate::budget::BudgetExceeded;
 use crate::setup::Setup;

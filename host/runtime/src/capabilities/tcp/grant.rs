@@ -69,7 +69,7 @@ impl TcpGrant {
     }
 
     /// Returns whether it covers a connection to this server at this address.
-    pub(super) fn covers(&self, host: &str, port: u16) -> bool {
+    pub(crate) fn covers(&self, host: &str, port: u16) -> bool {
         self.port.is_none_or(|granted| granted == port) && self.host.names(host)
     }
 
