@@ -1,7 +1,6 @@
 //! The beginning of a plugin: the host asks for its settings and its subscriptions before its first op, in an instance without effects.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
@@ -13,6 +12,7 @@ use wasmtime::component::InstancePre;
 use super::abi::{DeclaredTimer, ExportIndices, Exports, Subscription};
 use super::call::{CallError, guarded_now, one_line};
 use super::component::store;
+use super::component_path::ComponentPath;
 use super::handle::PluginContext;
 use super::limits::{MAX_EXPRESSIONS, MAX_PATTERN_BYTES, MAX_SUBSCRIPTIONS, ticks};
 use super::load_error::LoadError;
@@ -38,7 +38,7 @@ pub(super) struct FoundComponent<'a> {
     pub(super) linked: &'a InstancePre<InstanceState>,
     pub(super) exports: &'a ExportIndices,
     pub(super) setup: &'a Arc<Setup>,
-    pub(super) path: &'a Path,
+    pub(super) component: &'a ComponentPath,
     /// Whether it is another version of a plugin that runs. It is started even if it has nothing to ask it for, so that a version that cannot
     /// start is refused.
     pub(super) starts: bool,
@@ -56,7 +56,8 @@ impl FoundComponent<'_> {
         let (mut store, exports) = self.start(&config)?;
         let settings = self.call("settings", &mut store, |store| exports.settings(store).now_or_never())?;
         let values = SetValues {
-            plugin: &self.setup.name,
+            kind: self.setup.kind,
+            component: &self.setup.name,
             set: &config,
             shared: &self.setup.shared_config,
             is_for_successor: self.starts,
@@ -64,10 +65,11 @@ impl FoundComponent<'_> {
         let checked = setting::check(settings.as_deref(), values);
         let CheckedSettings { values, renamed } = checked.map_err(|problems| {
             // A declaration that is not valid may be large.
-            let is_valid = !problems.iter().any(|problem| matches!(problem, SettingProblem::Declaration(_)));
+            let is_valid =
+                !problems.iter().any(|problem| matches!(problem, SettingProblem::Declaration { .. }));
             let declared = settings.clone().filter(|_| is_valid);
             LoadError::Settings {
-                path: self.path.to_owned(),
+                component: self.component.clone(),
                 problems,
                 declared: declared.unwrap_or_default(),
             }
@@ -90,7 +92,7 @@ impl FoundComponent<'_> {
         let subscriptions = self
             .call(call, &mut store, |store| exports.init(store).now_or_never())?
             .map_err(|reason| LoadError::Refused {
-                path: self.path.to_owned(),
+                component: self.component.clone(),
                 reason: without_secrets(one_line(&reason), settings.as_deref(), &config),
                 declared: settings.clone().unwrap_or_default(),
             })?;
@@ -99,7 +101,7 @@ impl FoundComponent<'_> {
             false => Vec::new(),
         };
         store.data().log_output();
-        let timers = timers(declared, self.path)?;
+        let timers = timers(declared, self.component)?;
         Ok(Beginning { settings, config, subscriptions, timers })
     }
 
@@ -124,7 +126,7 @@ impl FoundComponent<'_> {
         match exports {
             Ok(exports) => Ok((store, exports)),
             Err(error) => Err(LoadError::Mismatch {
-                path: self.path.to_owned(),
+                component: self.component.clone(),
                 contract: self.contract.clone(),
                 reason: format!("{error:#}"),
             }),
@@ -148,7 +150,7 @@ impl FoundComponent<'_> {
     }
 
     fn failed(&self, reason: CallError) -> LoadError {
-        LoadError::Start { path: self.path.to_owned(), reason }
+        LoadError::Start { component: self.component.clone(), reason }
     }
 }
 
@@ -169,9 +171,9 @@ fn now<T>(call: Option<wasmtime::Result<T>>) -> wasmtime::Result<T> {
 }
 
 /// Makes the timers that a plugin declares.
-fn timers(declared: Vec<DeclaredTimer>, path: &Path) -> Result<Vec<Timer>, LoadError> {
+fn timers(declared: Vec<DeclaredTimer>, component: &ComponentPath) -> Result<Vec<Timer>, LoadError> {
     if declared.len() > MAX_TIMERS {
-        return Err(LoadError::ManyTimers { path: path.to_owned(), count: declared.len() });
+        return Err(LoadError::ManyTimers { component: component.clone(), count: declared.len() });
     }
     let mut timers = Vec::<Timer>::new();
     for (name, schedule, missed) in declared {
@@ -180,32 +182,39 @@ fn timers(declared: Vec<DeclaredTimer>, path: &Path) -> Result<Vec<Timer>, LoadE
             true => Err(TimerProblem::Duplicate),
             false => Timer::new(name.clone(), &schedule, missed),
         };
-        let refused = |reason| LoadError::Timer { path: path.to_owned(), timer: one_line(&name), reason };
+        let refused =
+            |reason| LoadError::Timer { component: component.clone(), timer: one_line(&name), reason };
         timers.push(timer.map_err(refused)?);
     }
     Ok(timers)
 }
 
 /// Makes the selection of these subscriptions.
-pub(super) fn selection(subscriptions: &[Subscription], path: &Path) -> Result<Selection, LoadError> {
+pub(super) fn selection(
+    subscriptions: &[Subscription],
+    component: &ComponentPath,
+) -> Result<Selection, LoadError> {
     if subscriptions.is_empty() {
         return Ok(Selection::everything());
     }
     if subscriptions.len() > MAX_SUBSCRIPTIONS {
-        return Err(LoadError::ManySubscriptions { path: path.to_owned(), count: subscriptions.len() });
+        return Err(LoadError::ManySubscriptions {
+            component: component.clone(),
+            count: subscriptions.len(),
+        });
     }
     let length = subscriptions.iter().map(|(namespace, _)| namespace.len()).max().unwrap_or_default();
     if length > MAX_PATTERN_BYTES {
-        return Err(LoadError::LongSubscription { path: path.to_owned(), length });
+        return Err(LoadError::LongSubscription { component: component.clone(), length });
     }
     let expressions = subscriptions.iter().filter(|(namespace, _)| namespace.starts_with('/')).count();
     if expressions > MAX_EXPRESSIONS {
-        return Err(LoadError::ManyExpressions { path: path.to_owned(), count: expressions });
+        return Err(LoadError::ManyExpressions { component: component.clone(), count: expressions });
     }
     let mut selection = Selection::default();
     for (namespace, operations) in subscriptions {
         selection.add(namespace, operations).map_err(|reason| LoadError::Subscription {
-            path: path.to_owned(),
+            component: component.clone(),
             namespace: namespace.clone(),
             reason,
         })?;

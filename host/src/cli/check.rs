@@ -35,14 +35,16 @@ pub(super) fn run(arguments: &CheckArguments, settings: &Settings) -> anyhow::Re
             (Format::Text, Err(error)) => print_text(&not_a_plugin(&path, &error))?,
             (Format::Json, Ok(checked)) => print_json(&checked.json(&path))?,
             (Format::Json, Err(error)) => {
-                let declared =
-                    declared(&error).map(|settings| settings.iter().map(setting).collect::<Vec<_>>());
+                let declared = declared(&error);
+                let is = |kind| declared.is_some_and(|(declared, _)| declared == kind);
+                let settings = declared.map(|(_, settings)| settings.iter().map(setting).collect::<Vec<_>>());
                 print_json(&json!({
                     "path": path,
                     "name": name,
-                    "plugin": declared.is_some(),
+                    "plugin": is(ComponentKind::Plugin),
+                    "filter": is(ComponentKind::Filter),
                     "error": WithRemedy(error.as_ref()).to_string(),
-                    "settings": declared,
+                    "settings": settings,
                 }))?
             }
         };
@@ -56,19 +58,21 @@ pub(super) fn run(arguments: &CheckArguments, settings: &Settings) -> anyhow::Re
 fn not_a_plugin(path: &str, error: &anyhow::Error) -> String {
     let reason = indented(&WithRemedy(error.as_ref()).to_string(), 4);
     match declared(error) {
-        Some(declared) => format!(
-            "{}: a plugin that does not start with these settings\n  {reason}\n  settings       {}",
+        Some((kind, declared)) => format!(
+            "{}: a {kind} that does not start with these settings\n  {reason}\n  settings       {}",
             line(path),
             describe_settings(declared)
         ),
-        _ => format!("{}: not a plugin\n  {reason}", line(path)),
+        None => format!("{}: not a plugin\n  {reason}", line(path)),
     }
 }
 
-/// Returns the settings that a plugin declares which does not start with the settings that it has.
-fn declared(error: &anyhow::Error) -> Option<&[DeclaredSetting]> {
+/// Returns the kind of a component that does not start with the settings that it has, and the settings that it declares.
+fn declared(error: &anyhow::Error) -> Option<(ComponentKind, &[DeclaredSetting])> {
     match error.downcast_ref()? {
-        LoadError::Settings { declared, .. } | LoadError::Refused { declared, .. } => Some(declared),
+        LoadError::Settings { component, declared, .. } | LoadError::Refused { component, declared, .. } => {
+            Some((component.kind, declared))
+        }
         _ => None,
     }
 }

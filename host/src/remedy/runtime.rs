@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use gtm_runtime::{EngineError, LoadError, Uncached};
+use gtm_runtime::{ComponentKind, EngineError, LoadError, Uncached};
 
 use super::Remedy;
 
@@ -21,11 +21,14 @@ impl Remedy for LoadError {
             Self::Elsewhere { .. } => {
                 "put the file there, start the host with --admin-swap-from DIR, or set swap_from under [admin] in gtm.toml".into()
             }
-            Self::Pinned { name, .. } => format!(
-                "if the change is intended, set sha256 under [plugins.{name}] in gtm.toml, or the digest after @sha256: on the \
-                 command line, to the new digest"
-            )
-            .into(),
+            Self::Pinned { name, component, .. } => {
+                let option = match component.kind {
+                    ComponentKind::Plugin => ", or the digest after @sha256: on the command line,",
+                    ComponentKind::Filter => "",
+                };
+                let table = super::plugin::table(component.kind);
+                format!("if the change is intended, set sha256 under [{table}.{name}] in gtm.toml{option} to the new digest").into()
+            }
             Self::IsFilter { path } => {
                 let path = path.display();
                 format!(
