@@ -14,7 +14,7 @@ impl Remedy for LoadError {
     fn remedy(&self) -> Option<Cow<'static, str>> {
         Some(match self {
             Self::NotRead { .. } => {
-                "check the path as the host sees it, and its permissions, or start the host with --admin-swap-from DIR; the event of \
+                "check the path as the host sees it, and its permissions, or start the host with --admin-swap-from DIR. The event of \
                  gtm_host::audit in the host's log names the reason"
                     .into()
             }
