@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use gtm_mongo::SourceHealth;
-use gtm_runtime::{LoadError, PluginHandle, SwapFrom};
+use gtm_runtime::{ComponentPath, LoadError, PluginHandle, SwapFrom};
 use gtm_source::{SourceError, StartAt};
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -352,7 +352,8 @@ impl HostControl {
             "loading another version, as requested; this version works until then"
         );
         let current = handle.current();
-        let (path, before) = (file.clone(), current.clone());
+        let before = current.clone();
+        let component = ComponentPath::new(before.kind(), &file);
         let allowed = self.host.lock().swap_from.clone();
         // Loading continues and keeps the permit even if the caller no longer waits.
         let load = move || (current.successor_from(&file, &allowed), permit);
@@ -361,7 +362,7 @@ impl HostControl {
         let (successor, _permit) = loaded.map_err(|_| ControlError::Stopping)?;
         let swapped = successor.and_then(|successor| {
             let swapped = Swapped::new(&before, &successor);
-            handle.swap(successor).map_err(|reason| LoadError::not_taken(path, reason))?;
+            handle.swap(successor).map_err(|reason| LoadError::not_taken(component, reason))?;
             if let Some(warning) = &swapped.warning {
                 tracing::warn!(
                     event = "plugin.swap_warn",

@@ -293,7 +293,12 @@ impl OperationType {
         Self::Tick,
     ];
 
-    /// Returns the name in MongoDB's change events, such as `dropDatabase`. Parsing accepts the same name.
+    /// Returns the types that a change can have: all but [`Tick`](Self::Tick).
+    pub fn changes() -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().filter(|operation| *operation != Self::Tick)
+    }
+
+    /// Returns the name in MongoDB's change events, such as `dropDatabase`. Parsing accepts the name of a change.
     pub fn name(self) -> &'static str {
         match self {
             Self::Insert => "insert",
@@ -313,22 +318,31 @@ impl OperationType {
     }
 }
 
-/// The error of a text that is not the name of an operation type.
+/// The error of a text that is not the name of a change's operation type.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected one of {}", OperationType::ALL.map(OperationType::name).join(", "))]
+#[error("expected one of {}", OperationType::changes().map(OperationType::name).collect::<Vec<_>>().join(", "))]
 pub struct ParseOperationTypeError;
 
 impl FromStr for OperationType {
     type Err = ParseOperationTypeError;
 
     fn from_str(name: &str) -> Result<Self, ParseOperationTypeError> {
-        Self::ALL.into_iter().find(|operation| operation.name() == name).ok_or(ParseOperationTypeError)
+        Self::changes().find(|operation| operation.name() == name).ok_or(ParseOperationTypeError)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_tick_is_not_the_type_of_a_change() {
+        for operation in OperationType::changes() {
+            assert_eq!(operation.name().parse(), Ok(operation));
+        }
+        let refused = "tick".parse::<OperationType>().unwrap_err();
+        assert!(!refused.to_string().contains("tick"), "{refused}");
+    }
 
     #[test]
     fn an_id_is_written_as_it_is_displayed() {

@@ -1,7 +1,6 @@
 //! The beginning of a plugin: the host asks for its settings and its subscriptions before its first op, in an instance without effects.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
@@ -13,6 +12,7 @@ use wasmtime::component::InstancePre;
 use super::abi::{DeclaredTimer, ExportIndices, Exports, Subscription};
 use super::call::{CallError, guarded_now, one_line};
 use super::component::store;
+use super::component_path::ComponentPath;
 use super::handle::PluginContext;
 use super::limits::{MAX_EXPRESSIONS, MAX_PATTERN_BYTES, MAX_SUBSCRIPTIONS, ticks};
 use super::load_error::LoadError;
@@ -39,7 +39,7 @@ pub(super) struct FoundComponent<'a> {
     pub(super) linked: &'a InstancePre<InstanceState>,
     pub(super) exports: &'a ExportIndices,
     pub(super) setup: &'a Arc<Setup>,
-    pub(super) path: &'a Path,
+    pub(super) component: &'a ComponentPath,
     /// Whether it is another version of a plugin that runs. It is started even if it has nothing to ask it for, so that a version that cannot
     /// start is refused.
     pub(super) starts: bool,
@@ -57,7 +57,8 @@ impl FoundComponent<'_> {
         let (mut store, exports) = self.start(&config)?;
         let settings = self.call("settings", &mut store, |store| exports.settings(store).now_or_never())?;
         let values = SetValues {
-            plugin: &self.setup.name,
+            kind: self.setup.kind,
+            component: &self.setup.name,
             set: &config,
             shared: &self.setup.shared_config,
             is_for_successor: self.starts,
@@ -65,10 +66,11 @@ impl FoundComponent<'_> {
         let checked = setting::check(settings.as_deref(), values);
         let CheckedSettings { values, renamed } = checked.map_err(|problems| {
             // A declaration that is not valid may be large.
-            let is_valid = !problems.iter().any(|problem| matches!(problem, SettingProblem::Declaration(_)));
+            let is_valid =
+                !problems.iter().any(|problem| matches!(problem, SettingProblem::Declaration { .. }));
             let declared = settings.clone().filter(|_| is_valid);
             LoadError::Settings {
-                path: self.path.to_owned(),
+                component: self.component.clone(),
                 problems,
                 declared: declared.unwrap_or_default(),
             }
@@ -91,7 +93,7 @@ impl FoundComponent<'_> {
         let subscriptions = self
             .call(call, &mut store, |store| exports.init(store).now_or_never())?
             .map_err(|reason| LoadError::Refused {
-                path: self.path.to_owned(),
+                component: self.component.clone(),
                 reason: without_secrets(one_line(&reason), settings.as_deref(), &config),
                 declared: settings.clone(),
             })?;
@@ -125,7 +127,7 @@ impl FoundComponent<'_> {
         match exports {
             Ok(exports) => Ok((store, exports)),
             Err(error) => Err(LoadError::Mismatch {
-                path: self.path.to_owned(),
+                component: self.component.clone(),
                 contract: self.contract.clone(),
                 reason: format!("{error:#}"),
             }),
@@ -149,7 +151,7 @@ impl FoundComponent<'_> {
     }
 
     fn failed(&self, reason: CallError) -> LoadError {
-        LoadError::Start { path: self.path.to_owned(), reason }
+        LoadError::Start { component: self.component.clone(), reason }
     }
 
     /// Makes the timers that the plugin declares.
@@ -159,9 +161,9 @@ impl FoundComponent<'_> {
         settings: Option<&[DeclaredSetting]>,
         config: &BTreeMap<String, String>,
     ) -> Result<Vec<Timer>, LoadError> {
-        let (path, declared) = (self.path.to_owned(), settings.map(<[DeclaredSetting]>::to_vec));
+        let (component, declared) = (self.component.clone(), settings.map(<[DeclaredSetting]>::to_vec));
         if timers.len() > MAX_TIMERS {
-            return Err(LoadError::ManyTimers { path, count: timers.len(), declared });
+            return Err(LoadError::ManyTimers { component, count: timers.len(), declared });
         }
         let mut made = Vec::<Timer>::new();
         for (name, schedule, missed) in timers {
@@ -181,7 +183,7 @@ impl FoundComponent<'_> {
                     let without_secrets = |text: &str| without_secrets(one_line(text), settings, config);
                     let (timer, reason) = (without_secrets(&name), without_secrets(&problem.to_string()));
                     let refused = Box::new(RefusedTimer { timer, reason, origin });
-                    return Err(LoadError::Timer { path, refused, declared });
+                    return Err(LoadError::Timer { component, refused, declared });
                 }
             }
         }
@@ -218,25 +220,31 @@ fn now<T>(call: Option<wasmtime::Result<T>>) -> wasmtime::Result<T> {
 }
 
 /// Makes the selection of these subscriptions.
-pub(super) fn selection(subscriptions: &[Subscription], path: &Path) -> Result<Selection, LoadError> {
+pub(super) fn selection(
+    subscriptions: &[Subscription],
+    component: &ComponentPath,
+) -> Result<Selection, LoadError> {
     if subscriptions.is_empty() {
         return Ok(Selection::everything());
     }
     if subscriptions.len() > MAX_SUBSCRIPTIONS {
-        return Err(LoadError::ManySubscriptions { path: path.to_owned(), count: subscriptions.len() });
+        return Err(LoadError::ManySubscriptions {
+            component: component.clone(),
+            count: subscriptions.len(),
+        });
     }
     let length = subscriptions.iter().map(|(namespace, _)| namespace.len()).max().unwrap_or_default();
     if length > MAX_PATTERN_BYTES {
-        return Err(LoadError::LongSubscription { path: path.to_owned(), length });
+        return Err(LoadError::LongSubscription { component: component.clone(), length });
     }
     let expressions = subscriptions.iter().filter(|(namespace, _)| namespace.starts_with('/')).count();
     if expressions > MAX_EXPRESSIONS {
-        return Err(LoadError::ManyExpressions { path: path.to_owned(), count: expressions });
+        return Err(LoadError::ManyExpressions { component: component.clone(), count: expressions });
     }
     let mut selection = Selection::default();
     for (namespace, operations) in subscriptions {
         selection.add(namespace, operations).map_err(|reason| LoadError::Subscription {
-            path: path.to_owned(),
+            component: component.clone(),
             namespace: namespace.clone(),
             reason,
         })?;

@@ -11,6 +11,7 @@ use gtm_text::sanitize::size_in_memory;
 
 use super::limits::Limits;
 use super::remedy::PluginRemedy;
+use super::setup::ComponentKind;
 
 /// Resources that an instance may hold at the same time: streams, requests, files.
 pub(super) const MAX_RESOURCES: usize = 256;
@@ -25,7 +26,8 @@ pub(super) struct Budget(Arc<Account>);
 
 #[derive(Debug)]
 struct Account {
-    plugin: Arc<str>,
+    kind: ComponentKind,
+    name: Arc<str>,
     limit: usize,
     charged: AtomicUsize,
 }
@@ -40,22 +42,24 @@ pub(super) struct Charge {
 /// The budget has too few bytes left.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the host would keep {needed} bytes more for an instance of the plugin {plugin}, and {left} of its {} are left{}",
+    "the host would keep {needed} bytes more for an instance of the {kind} {name}, and {left} of its {} are left{}",
     size_in_memory(*limit),
-    PluginRemedy::Limits { plugin: Some(plugin), limits: &["host_memory"] }
+    PluginRemedy::Limits { component: Some((*kind, name)), limits: &["host_memory"] }
 )]
 pub(super) struct BudgetExceeded {
-    plugin: Arc<str>,
+    kind: ComponentKind,
+    name: Arc<str>,
     needed: usize,
     left: usize,
     limit: usize,
 }
 
 impl Budget {
-    pub(super) fn new(plugin: &Arc<str>, limits: &Limits) -> Self {
+    pub(super) fn new(kind: ComponentKind, name: &Arc<str>, limits: &Limits) -> Self {
         let resources = (MAX_RESOURCES * RESOURCE_BYTES).min(limits.host_memory / 2);
         Self(Arc::new(Account {
-            plugin: Arc::clone(plugin),
+            kind,
+            name: Arc::clone(name),
             limit: limits.host_memory,
             charged: resources.into(),
         }))
@@ -91,7 +95,7 @@ impl Budget {
 impl Charge {
     /// Charges more bytes for the same value.
     pub(super) fn add(&mut self, bytes: usize) -> Result<(), BudgetExceeded> {
-        let Account { plugin, limit, charged } = &*self.budget.0;
+        let Account { kind, name, limit, charged } = &*self.budget.0;
         let more = |charged: usize| charged.checked_add(bytes).filter(|charged| charged <= limit);
         match charged.try_update(Relaxed, Relaxed, more) {
             Ok(_) => {
@@ -99,7 +103,8 @@ impl Charge {
                 Ok(())
             }
             Err(charged) => Err(BudgetExceeded {
-                plugin: Arc::clone(plugin),
+                kind: *kind,
+                name: Arc::clone(name),
                 needed: bytes,
                 left: limit.saturating_sub(charged),
                 limit: *limit,
@@ -134,7 +139,7 @@ mod tests {
     #[test]
     fn charges_are_released_and_an_excess_is_refused() {
         let limits = Limits { host_memory: 4 << 20, ..Limits::default() };
-        let budget = Budget::new(&"p".into(), &limits);
+        let budget = Budget::new(ComponentKind::Plugin, &"p".into(), &limits);
         let at_first = budget.left();
         assert_eq!(at_first, 3 << 20, "resources are charged");
         let mut charge = budget.charge(1 << 20).unwrap();
@@ -160,6 +165,6 @@ mod tests {
         assert_eq!(Budget::resources(&Limits::default()), MAX_RESOURCES);
         assert_eq!(Budget::resources(&limits(1 << 20)), 128);
         assert_eq!(Budget::resources(&limits(0)), 1);
-        assert_eq!(Budget::new(&"p".into(), &limits(1 << 20)).left(), 512 << 10);
+        assert_eq!(Budget::new(ComponentKind::Plugin, &"p".into(), &limits(1 << 20)).left(), 512 << 10);
     }
 }

@@ -91,7 +91,7 @@ fn timeout(call: &str) -> &'static str {
 }
 
 fn raise<'a>(limits: &'a [&'static str]) -> PluginRemedy<'a> {
-    PluginRemedy::Limits { plugin: None, limits }
+    PluginRemedy::Limits { component: None, limits }
 }
 
 impl CallError {

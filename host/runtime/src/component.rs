@@ -15,6 +15,7 @@ use super::beginning::{Beginning, FoundComponent, selection};
 use super::call::CallError;
 use super::compiled::ComponentSource;
 use super::component_file::{check_imports, open, read};
+use super::component_path::ComponentPath;
 use super::contract;
 use super::digest::ComponentDigest;
 use super::engine::Engine;
@@ -70,7 +71,8 @@ impl Plugin {
     /// See [`LoadError`].
     pub fn load(engine: &Engine, path: &Path, setup: &PluginSetup) -> Result<Self, LoadError> {
         let setup = Arc::new(Setup::new(setup)?);
-        Self::load_with(engine, open(path)?, path, setup, false)
+        let component = ComponentPath::new(setup.kind, path);
+        Self::load_with(engine, open(&component)?, &component, setup, false)
     }
 
     /// Loads another version of the plugin from a file, with the same setup.
@@ -80,7 +82,8 @@ impl Plugin {
     /// # Errors
     /// See [`LoadError`].
     pub fn successor(&self, path: &Path) -> Result<Self, LoadError> {
-        self.succeeded_by(open(path)?, path)
+        let component = self.named(path);
+        self.succeeded_by(open(&component)?, &component)
     }
 
     /// Does the same with a file that must be in one of these directories.
@@ -88,35 +91,42 @@ impl Plugin {
     /// # Errors
     /// See [`LoadError`].
     pub fn successor_from(&self, path: &Path, from: &SwapFrom) -> Result<Self, LoadError> {
-        self.succeeded_by(from.open(self.name(), path)?, path)
+        self.succeeded_by(from.open(self.name(), path)?, &self.named(path))
     }
 
-    fn succeeded_by(&self, file: File, path: &Path) -> Result<Self, LoadError> {
-        Self::load_with(&self.engine, file, path, Arc::clone(&self.setup), true)
+    /// Returns the name of a file of another version.
+    fn named(&self, path: &Path) -> ComponentPath {
+        ComponentPath::new(self.setup.kind, path)
+    }
+
+    fn succeeded_by(&self, file: File, component: &ComponentPath) -> Result<Self, LoadError> {
+        Self::load_with(&self.engine, file, component, Arc::clone(&self.setup), true)
     }
 
     fn load_with(
         engine: &Engine,
         file: File,
-        path: &Path,
+        named: &ComponentPath,
         setup: Arc<Setup>,
         starts: bool,
     ) -> Result<Self, LoadError> {
-        let bytes = read(file, path)?;
+        let path = &*named.path;
+        let bytes = read(file, named)?;
         let digest = ComponentDigest::of(&bytes);
         if let Some(pinned) = setup.sha256.as_ref().filter(|pinned| **pinned != digest) {
             let (name, pinned) = (setup.name.to_string(), pinned.clone());
-            return Err(LoadError::Pinned { name, path: path.to_owned(), pinned, found: digest });
+            return Err(LoadError::Pinned { name, component: named.clone(), pinned, found: digest });
         }
-        let source = ComponentSource { plugin: &setup.name, path, bytes: &bytes, digest: digest.as_str() };
+        let source =
+            ComponentSource { plugin: &setup.name, component: named, bytes: &bytes, digest: digest.as_str() };
         let component = engine.compiled().load(engine.wasmtime(), &source)?;
         let stamp = Stamp::read(&bytes);
-        let imports = check_imports(engine, &component, &stamp, path)?;
+        let imports = check_imports(engine, &component, &stamp, named)?;
 
         let contract = stamp.contract.clone();
         let contract = contract.or_else(|| imports.iter().find_map(|import| contract::version(import)));
         let mismatch = |error: wasmtime::Error| LoadError::Mismatch {
-            path: path.to_owned(),
+            component: named.clone(),
             contract: contract.clone().unwrap_or(contract::CONTRACT),
             reason: format!("{error:#}"),
         };
@@ -146,7 +156,7 @@ impl Plugin {
             linked: &filter,
             exports: &exports,
             setup: &setup,
-            path,
+            component: named,
             starts,
             contract: contract.clone().unwrap_or(contract::CONTRACT),
         };
@@ -158,7 +168,7 @@ impl Plugin {
         let info = ComponentInfo {
             stem: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
             selection: Arc::new(match setup.kind == ComponentKind::Filter || exports.has_handler() {
-                true => selection(&subscriptions, path)?,
+                true => selection(&subscriptions, named)?,
                 // A plugin that has only timers gets no ops.
                 false => Selection::default(),
             }),

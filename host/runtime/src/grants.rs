@@ -22,8 +22,19 @@ impl Grant {
     /// It is not a valid grant; the sentence lists the valid ones.
     pub fn parse(name: &str, value: Option<&str>) -> Result<Self, String> {
         let parsed = GRANTED.iter().find_map(|capability| (capability.parse)(name, value));
-        let granted = parsed.unwrap_or_else(|| Err(format!("not a grant. help: use one of {}", forms())))?;
+        let granted = parsed.unwrap_or_else(|| Err(unknown(name, value)))?;
         Ok(Self { name: name.to_owned(), granted })
+    }
+}
+
+/// Returns why a text is not a grant: it has a value too many, or none, or an unknown name.
+fn unknown(name: &str, value: Option<&str>) -> String {
+    let all = GRANTED.iter().flat_map(|capability| capability.forms).copied();
+    let mut own = all.filter(|form| form.split('=').next() == Some(name));
+    match (own.next(), value) {
+        (Some(form), Some(_)) => format!("the grant {name} has no value. help: write it as {form}"),
+        (Some(form), None) => format!("the grant {name} needs a value. help: write it as {form}"),
+        (None, _) => format!("not a grant. help: use one of {}", forms()),
     }
 }
 
@@ -128,6 +139,14 @@ mod tests {
         );
         assert_eq!(said, written.unwrap());
         assert!(Grant::parse("everything", None).unwrap_err().contains("use one of mail, state"));
+        for (name, value, said) in [
+            ("state", Some("yes"), "the grant state has no value. help: write it as state"),
+            ("mail", Some("true"), "the grant mail has no value. help: write it as mail"),
+            ("mail-to", None, "the grant mail-to needs a value. help: write it as mail-to=ADDRESS"),
+            ("tls", None, "the grant tls needs a value. help: write it as tls=HOST:PORT"),
+        ] {
+            assert_eq!(Grant::parse(name, value).unwrap_err(), said);
+        }
         assert!(Grant::parse("dir", Some("t")).unwrap_err().contains("HOST:GUEST"));
         let with_colon = Grant::parse("dir", Some("/srv/a:b:/t"));
         let dir = DirGrant { host: "/srv/a:b".into(), guest: "/t".to_owned(), write: false };

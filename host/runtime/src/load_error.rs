@@ -6,6 +6,7 @@ use gtm_oplog::PatternError;
 use semver::Version;
 
 use super::call::CallError;
+use super::component_path::ComponentPath;
 use super::contract::{CONTRACT, PACKAGE_NAME, SUPPORTED};
 use super::digest::ComponentDigest;
 use super::engine::Uncached;
@@ -13,6 +14,7 @@ use super::handle::SwapError;
 use super::limits::{MAX_EXPRESSIONS, MAX_FILE_BYTES, MAX_PATTERN_BYTES, MAX_SUBSCRIPTIONS};
 use super::pool::PoolFull;
 use super::setting::{DeclaredSetting, SettingProblem};
+use super::setup::ComponentKind;
 use super::timer::MAX_TIMERS;
 use super::timer_problem::RefusedTimer;
 use crate::secret::SecretError;
@@ -22,66 +24,65 @@ use crate::secret::SecretError;
 #[allow(missing_docs, reason = "the messages describe them")]
 pub enum LoadError {
     #[error(
-        "the plugin {} does not exist. help: check the path, and whether the plugin was built (in Rust: cargo build --release --target \
-         wasm32-wasip2)", path.display()
+        "{component} does not exist. help: check the path, and whether the {} was built (in Rust: cargo build --release --target \
+         wasm32-wasip2)", component.kind
     )]
-    Missing { path: PathBuf },
-    #[error("the plugin {} cannot be read: {reason}", path.display())]
-    Unreadable { path: PathBuf, reason: std::io::Error },
-    #[error("the plugin {} is not a regular file. help: name the .wasm file that the build made", path.display())]
-    NoFile { path: PathBuf },
+    Missing { component: ComponentPath },
+    #[error("{component} cannot be read: {reason}")]
+    Unreadable { component: ComponentPath, reason: std::io::Error },
+    #[error("{component} is not a regular file. help: name the .wasm file that the build made")]
+    NoFile { component: ComponentPath },
     #[error(
-        "the plugin {} cannot be read: it is not there, is not a regular file, gtm-host may not read it, or swaps may not take files from \
-         its directory", path.display()
+        "{component} cannot be read: it is not there, is not a regular file, gtm-host may not read it, or swaps may not take files from \
+         its directory"
     )]
-    NotRead { path: PathBuf },
+    NotRead { component: ComponentPath },
     #[error(
-        "the plugin {} is at {}, and swaps take files only from {from}", path.display(), at.display()
+        "{component} is at {}, and swaps take files only from {from}", at.display()
     )]
-    Elsewhere { path: PathBuf, at: PathBuf, from: String },
+    Elsewhere { component: ComponentPath, at: PathBuf, from: String },
     #[error(
-        "the plugin {name} is pinned to the SHA-256 {pinned}, and that of {} is {found}", path.display()
+        "the {} {name} is pinned to the SHA-256 {pinned}, and that of {} is {found}", component.kind, component.path.display()
     )]
-    Pinned { name: String, path: PathBuf, pinned: ComponentDigest, found: ComponentDigest },
-    #[error("the plugin {} is an empty file. help: build it again; perhaps its build was interrupted", path.display())]
-    Empty { path: PathBuf },
-    #[error("the plugin {} is not WebAssembly. help: name the .wasm file that the build made", path.display())]
-    NotWasm { path: PathBuf },
+    Pinned { name: String, component: ComponentPath, pinned: ComponentDigest, found: ComponentDigest },
+    #[error("{component} is an empty file. help: build it again; perhaps its build was interrupted")]
+    Empty { component: ComponentPath },
+    #[error("{component} is not WebAssembly. help: name the .wasm file that the build made")]
+    NotWasm { component: ComponentPath },
     #[error(
-        "the plugin {} is a core WebAssembly module, and a plugin is a component", path.display()
+        "{component} is a core WebAssembly module, and a {} is a component", component.kind
     )]
-    CoreModule { path: PathBuf },
+    CoreModule { component: ComponentPath },
     #[error(
-        "the plugin {} has more than {} MiB. help: build it without debug information, as with --release", path.display(), MAX_FILE_BYTES >> 20
+        "{component} has more than {} MiB. help: build it without debug information, as with --release", MAX_FILE_BYTES >> 20
     )]
-    TooLarge { path: PathBuf },
+    TooLarge { component: ComponentPath },
     #[error(
-        "the plugin {} is not compiled: {reason}. help: build it without debug information, or with fewer and smaller functions",
-        path.display()
+        "{component} is not compiled: {reason}. help: build it without debug information, or with fewer and smaller functions"
     )]
-    Compile { path: PathBuf, reason: String },
-    #[error("the plugin {} cannot be compiled now: {reason}", path.display())]
-    Compiler { path: PathBuf, reason: String },
+    Compile { component: ComponentPath, reason: String },
+    #[error("{component} cannot be compiled now: {reason}")]
+    Compiler { component: ComponentPath, reason: String },
     #[error(transparent)]
     Uncached(#[from] Uncached),
     #[error(
-        "the plugin {} is a core WebAssembly module for WASI 0.1, and a plugin is a component for WASI 0.2", path.display()
+        "{component} is a core WebAssembly module for WASI 0.1, and a {} is a component for WASI 0.2", component.kind
     )]
-    Wasi01 { path: PathBuf },
-    #[error("the plugin {} {what}", path.display())]
-    Unsupported { path: PathBuf, what: &'static str },
-    #[error("the plugin {} cannot be compiled: {reason}. help: build it again", path.display())]
-    Invalid { path: PathBuf, reason: String },
+    Wasi01 { component: ComponentPath },
+    #[error("{component} {what}")]
+    Unsupported { component: ComponentPath, what: &'static str },
+    #[error("{component} cannot be compiled: {reason}. help: build it again")]
+    Invalid { component: ComponentPath, reason: String },
     #[error(
-        "the plugin {} was built against contract {built}, and this gtm-host supports {}. help: update gtm-host, \
-         or build the plugin with an SDK of contract {CONTRACT}", path.display(), supported()
+        "{component} was built against contract {built}, and this gtm-host supports {}. help: update gtm-host, \
+         or build the {} with an SDK of contract {CONTRACT}", supported(), component.kind
     )]
-    NewerContract { path: PathBuf, built: Version },
+    NewerContract { component: ComponentPath, built: Version },
     #[error(
-        "the plugin {} was built against contract {built}, which this gtm-host no longer supports. help: build the plugin \
-         again with an SDK of contract {CONTRACT}", path.display()
+        "{component} was built against contract {built}, which this gtm-host no longer supports. help: build the {} \
+         again with an SDK of contract {CONTRACT}", component.kind
     )]
-    OlderContract { path: PathBuf, built: Version },
+    OlderContract { component: ComponentPath, built: Version },
     #[error(
         "{} is a component of another world: it exports none of {PACKAGE_NAME}/handler, {PACKAGE_NAME}/batch-handler and {PACKAGE_NAME}/schedule. help: export one of \
          them, as wit/{}.{}/world.wit says; in Rust, the attribute #[plugin] does that",
@@ -96,70 +97,70 @@ pub enum LoadError {
     MissingFilter { path: PathBuf },
     #[error("{} is a filter for plugins: it exports no handler, so it does not run by itself", path.display())]
     IsFilter { path: PathBuf },
-    #[error("{} is a plugin, not a filter: it exports a handler", path.display())]
+    #[error("{} is a plugin, not a filter: it exports a handler or timers", path.display())]
     IsPlugin { path: PathBuf },
-    #[error("the plugin {} imports {import}, which this gtm-host does not provide", path.display())]
-    UnknownImport { path: PathBuf, import: String },
-    #[error("the plugin {} does not fit contract {contract}: {reason}. help: build it again with an SDK of contract {CONTRACT}", path.display())]
-    Mismatch { path: PathBuf, contract: Version, reason: String },
-    #[error("the settings of the plugin {} are not valid: {}", path.display(), listed(problems))]
-    Settings { path: PathBuf, problems: Vec<SettingProblem>, declared: Vec<DeclaredSetting> },
-    #[error("the plugin {} refuses to start: {reason}", path.display())]
-    Refused { path: PathBuf, reason: String, declared: Option<Vec<DeclaredSetting>> },
-    #[error("the plugin {} subscribes to \"{namespace}\": {reason}", path.display())]
-    Subscription { path: PathBuf, namespace: String, reason: PatternError },
+    #[error("{component} imports {import}, which this gtm-host does not provide")]
+    UnknownImport { component: ComponentPath, import: String },
     #[error(
-        "the plugin {} has {count} subscriptions, and at most {MAX_SUBSCRIPTIONS} are allowed. help: use patterns that stand for several namespaces, \
-         as in shop.*", path.display()
+        "{component} does not fit contract {contract}: {reason}. help: build it again with an SDK of contract {CONTRACT}"
     )]
-    ManySubscriptions { path: PathBuf, count: usize },
+    Mismatch { component: ComponentPath, contract: Version, reason: String },
+    #[error("the settings of {component} are not valid: {}", listed(problems))]
+    Settings { component: ComponentPath, problems: Vec<SettingProblem>, declared: Vec<DeclaredSetting> },
+    #[error("{component} refuses to start: {reason}")]
+    Refused { component: ComponentPath, reason: String, declared: Option<Vec<DeclaredSetting>> },
+    #[error("{component} subscribes to \"{namespace}\": {reason}")]
+    Subscription { component: ComponentPath, namespace: String, reason: PatternError },
     #[error(
-        "the plugin {} has {count} regular expressions among its subscriptions, and at most {MAX_EXPRESSIONS} are allowed. help: join some of them \
-         with |, or use patterns as in shop.*", path.display()
+        "{component} has {count} subscriptions, and at most {MAX_SUBSCRIPTIONS} are allowed. help: use patterns that stand for several namespaces, \
+         as in shop.*"
     )]
-    ManyExpressions { path: PathBuf, count: usize },
-    #[error("the plugin {} has a subscription of {length} bytes, and at most {MAX_PATTERN_BYTES} are allowed", path.display())]
-    LongSubscription { path: PathBuf, length: usize },
-    #[error("the plugin {} has {count} timers, and at most {MAX_TIMERS} are allowed", path.display())]
-    ManyTimers { path: PathBuf, count: usize, declared: Option<Vec<DeclaredSetting>> },
+    ManySubscriptions { component: ComponentPath, count: usize },
     #[error(
-        "the timer \"{}\" of the plugin {} is not valid: {}{}", refused.timer, path.display(), refused.reason, refused.origin
+        "{component} has {count} regular expressions among its subscriptions, and at most {MAX_EXPRESSIONS} are allowed. help: join some of them \
+         with |, or use patterns as in shop.*"
     )]
-    Timer { path: PathBuf, refused: Box<RefusedTimer>, declared: Option<Vec<DeclaredSetting>> },
-    #[error("the plugin {} has no places in this host: {reason}", path.display())]
-    NoRoom { path: PathBuf, reason: PoolFull },
+    ManyExpressions { component: ComponentPath, count: usize },
+    #[error("{component} has a subscription of {length} bytes, and at most {MAX_PATTERN_BYTES} are allowed")]
+    LongSubscription { component: ComponentPath, length: usize },
+    #[error("{component} has {count} timers, and at most {MAX_TIMERS} are allowed")]
+    ManyTimers { component: ComponentPath, count: usize, declared: Option<Vec<DeclaredSetting>> },
+    #[error("the timer \"{}\" of {component} is not valid: {}{}", refused.timer, refused.reason, refused.origin)]
+    Timer { component: ComponentPath, refused: Box<RefusedTimer>, declared: Option<Vec<DeclaredSetting>> },
+    #[error("{component} has no places in this host: {reason}")]
+    NoRoom { component: ComponentPath, reason: PoolFull },
     #[error(transparent)]
     NotTaken(SwapError),
-    #[error("the plugin {} cannot be started: {reason}", path.display())]
-    Start { path: PathBuf, reason: CallError },
+    #[error("{component} cannot be started: {reason}")]
+    Start { component: ComponentPath, reason: CallError },
     #[error(transparent)]
     Setup(#[from] SetupError),
 }
 
 impl LoadError {
     /// Returns why a version from this file does not become current.
-    pub fn not_taken(path: PathBuf, reason: SwapError) -> Self {
+    pub fn not_taken(component: ComponentPath, reason: SwapError) -> Self {
         match reason {
-            SwapError::NoRoom(reason) => Self::NoRoom { path, reason },
+            SwapError::NoRoom(reason) => Self::NoRoom { component, reason },
             outdated @ SwapError::SetUpAnew { .. } => Self::NotTaken(outdated),
         }
     }
 
-    /// Returns whether the file is a plugin, or a filter: it has the right exports, and does not start as it is set up.
-    pub fn is_of_plugin(&self) -> bool {
-        matches!(
-            self,
-            Self::Settings { .. }
-                | Self::Refused { .. }
-                | Self::Subscription { .. }
-                | Self::ManySubscriptions { .. }
-                | Self::ManyExpressions { .. }
-                | Self::LongSubscription { .. }
-                | Self::ManyTimers { .. }
-                | Self::Timer { .. }
-                | Self::NoRoom { .. }
-                | Self::Start { .. }
-        )
+    /// Returns what the component is if it has the exports of a plugin or a filter, and does not start as it is set up.
+    pub fn unstarted(&self) -> Option<ComponentKind> {
+        match self {
+            Self::Settings { component, .. }
+            | Self::Refused { component, .. }
+            | Self::Subscription { component, .. }
+            | Self::ManySubscriptions { component, .. }
+            | Self::ManyExpressions { component, .. }
+            | Self::LongSubscription { component, .. }
+            | Self::ManyTimers { component, .. }
+            | Self::Timer { component, .. }
+            | Self::NoRoom { component, .. }
+            | Self::Start { component, .. } => Some(component.kind),
+            _ => None,
+        }
     }
 
     /// Returns the settings that the plugin declares. None: it accepts any, or they are not known.
@@ -177,10 +178,10 @@ impl LoadError {
     #[must_use]
     pub fn withheld(self) -> Self {
         match self {
-            Self::Missing { path }
-            | Self::Unreadable { path, .. }
-            | Self::NoFile { path }
-            | Self::Elsewhere { path, .. } => Self::NotRead { path },
+            Self::Missing { component }
+            | Self::Unreadable { component, .. }
+            | Self::NoFile { component }
+            | Self::Elsewhere { component, .. } => Self::NotRead { component },
             other => other,
         }
     }

@@ -4,6 +4,8 @@
 use std::fmt;
 use std::sync::OnceLock;
 
+use super::setup::ComponentKind;
+
 /// The words of the program, if it has any.
 static WORDS: OnceLock<fn(&PluginRemedy<'_>) -> String> = OnceLock::new();
 
@@ -29,8 +31,8 @@ pub enum PluginRemedy<'a> {
     },
     /// Raise one of these limits.
     Limits {
-        /// Of this plugin. None: of the plugin that the error is about.
-        plugin: Option<&'a str>,
+        /// Of the component of this kind and name. None: of the plugin that the error is about.
+        component: Option<(ComponentKind, &'a str)>,
         /// Fields of [`Limits`](crate::Limits).
         limits: &'a [&'static str],
     },
@@ -61,24 +63,28 @@ pub enum PluginRemedy<'a> {
     },
     /// Have the host itself listen elsewhere.
     OwnAddress,
-    /// Set a setting of the plugin.
+    /// Set a setting of a component.
     Setting {
-        /// The name of the plugin.
-        plugin: &'a str,
+        /// What the component is for.
+        kind: ComponentKind,
+        /// The name of the component.
+        component: &'a str,
         /// The name of the setting.
         name: &'a str,
     },
-    /// Set a setting that another version of a running plugin needs.
+    /// Set a setting that another version of a running component needs.
     NewSetting {
-        /// The name of the plugin.
-        plugin: &'a str,
+        /// What the component is for.
+        kind: ComponentKind,
+        /// The name of the component.
+        component: &'a str,
         /// The name of the setting.
         name: &'a str,
     },
-    /// Use one of the settings that the plugin has.
+    /// Use one of the settings that the component has.
     KnownSettings {
-        /// The name of the plugin.
-        plugin: &'a str,
+        /// What the component is for.
+        kind: ComponentKind,
         /// The names of its settings.
         known: &'a [String],
     },

@@ -8,6 +8,7 @@ use gtm_text::nearest;
 use gtm_text::units::{parse_size_or_zero, parse_time};
 
 use super::remedy::PluginRemedy;
+use super::setup::ComponentKind;
 
 /// The number of settings that a plugin may declare.
 const MAX_SETTINGS: usize = 200;
@@ -120,27 +121,33 @@ impl fmt::Display for SettingType {
 pub enum SettingProblem {
     #[error(
         "unknown setting {name}{}{}", .nearest.as_ref().map(|nearest| format!(" (did you mean {nearest}?)")).unwrap_or_default(),
-        PluginRemedy::KnownSettings { plugin, known }
+        PluginRemedy::KnownSettings { kind: *kind, known }
     )]
-    Unknown { plugin: String, name: String, nearest: Option<String>, known: Vec<String> },
-    #[error("the setting {name} is missing{}", PluginRemedy::Setting { plugin, name })]
-    Missing { plugin: String, name: String },
-    #[error("the new version needs the setting {name}, which is not set{}", PluginRemedy::NewSetting { plugin, name })]
-    MissingForSuccessor { plugin: String, name: String },
+    Unknown { kind: ComponentKind, name: String, nearest: Option<String>, known: Vec<String> },
+    #[error("the setting {name} is missing{}", PluginRemedy::Setting { kind: *kind, component, name })]
+    Missing { kind: ComponentKind, component: String, name: String },
+    #[error("the new version needs the setting {name}, which is not set{}", PluginRemedy::NewSetting { kind: *kind, component, name })]
+    MissingForSuccessor { kind: ComponentKind, component: String, name: String },
     #[error(
         "the setting {name} {}must be {expected}{}",
         .value.as_ref().map(|value| format!("is {value:?}, and it ")).unwrap_or_default(),
-        PluginRemedy::Setting { plugin, name }
+        PluginRemedy::Setting { kind: *kind, component, name }
     )]
-    Type { plugin: String, name: String, value: Option<String>, expected: SettingType },
+    Type {
+        kind: ComponentKind,
+        component: String,
+        name: String,
+        value: Option<String>,
+        expected: SettingType,
+    },
     #[error(
         "the settings {former} and {name} are both set, and are the same. help: remove {former}, the former name"
     )]
     Twice { former: String, name: String },
     #[error(
-        "the plugin declares settings that are not valid: {0}. help: report it to the author of the plugin"
+        "the {kind} declares settings that are not valid: {reason}. help: report it to the author of the {kind}"
     )]
-    Declaration(String),
+    Declaration { kind: ComponentKind, reason: String },
 }
 
 /// Settings after their check.
@@ -152,16 +159,18 @@ pub(super) struct CheckedSettings {
     pub(super) renamed: Vec<(String, String)>,
 }
 
-/// The values that a user set for a plugin.
+/// The values that a user set for a component.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SetValues<'a> {
-    /// The name of the plugin.
-    pub(super) plugin: &'a str,
+    /// What the component is for.
+    pub(super) kind: ComponentKind,
+    /// The name of the component.
+    pub(super) component: &'a str,
     /// The values by their names.
     pub(super) set: &'a BTreeMap<String, String>,
     /// The names whose values are set for several plugins together, of which some may not declare them.
     pub(super) shared: &'a BTreeSet<String>,
-    /// Whether the plugin runs, and the values are checked for another version of it.
+    /// Whether the component runs, and the values are checked for another version of it.
     pub(super) is_for_successor: bool,
 }
 
@@ -171,12 +180,12 @@ pub(super) struct SetValues<'a> {
 /// All problems, of which there is at least one.
 pub(super) fn check(
     declared: Option<&[DeclaredSetting]>,
-    SetValues { plugin, set, shared, is_for_successor }: SetValues<'_>,
+    SetValues { kind, component, set, shared, is_for_successor }: SetValues<'_>,
 ) -> Result<CheckedSettings, Vec<SettingProblem>> {
     let Some(declared) = declared else {
         return Ok(CheckedSettings { values: set.clone(), renamed: Vec::new() });
     };
-    check_declaration(declared).map_err(|problem| vec![problem])?;
+    check_declaration(declared).map_err(|reason| vec![SettingProblem::Declaration { kind, reason }])?;
     let mut checked = CheckedSettings::default();
     let mut problems = Vec::new();
     for setting in declared {
@@ -203,10 +212,10 @@ pub(super) fn check(
         let value = value.filter(|value| may_be_empty || !value.is_empty()).or(default.as_ref());
         let Some(value) = value else {
             if *is_required {
-                let (plugin, name) = (plugin.to_owned(), name.clone());
+                let (component, name) = (component.to_owned(), name.clone());
                 problems.push(match is_for_successor {
-                    true => SettingProblem::MissingForSuccessor { plugin, name },
-                    false => SettingProblem::Missing { plugin, name },
+                    true => SettingProblem::MissingForSuccessor { kind, component, name },
+                    false => SettingProblem::Missing { kind, component, name },
                 });
             }
             continue;
@@ -216,7 +225,8 @@ pub(super) fn check(
                 checked.values.insert(name.clone(), value);
             }
             None => problems.push(SettingProblem::Type {
-                plugin: plugin.to_owned(),
+                kind,
+                component: component.to_owned(),
                 name: name.clone(),
                 value: (!*is_secret).then(|| value.clone()),
                 expected: setting_type.clone(),
@@ -227,7 +237,7 @@ pub(super) fn check(
     for name in set.keys().filter(|name| !is_known(name) && !shared.contains(*name)) {
         let names: Vec<_> = declared.iter().map(|setting| setting.name.clone()).collect();
         problems.push(SettingProblem::Unknown {
-            plugin: plugin.to_owned(),
+            kind,
             name: name.clone(),
             nearest: nearest(name, names.iter().map(String::as_str)).map(str::to_owned),
             known: names,
@@ -237,8 +247,8 @@ pub(super) fn check(
 }
 
 /// Checks the declaration itself: it comes from the plugin.
-fn check_declaration(declared: &[DeclaredSetting]) -> Result<(), SettingProblem> {
-    let wrong = |what: String| Err(SettingProblem::Declaration(what));
+fn check_declaration(declared: &[DeclaredSetting]) -> Result<(), String> {
+    let wrong = Err::<(), String>;
     if declared.len() > MAX_SETTINGS {
         return wrong(format!("it has {} settings, and at most {MAX_SETTINGS} are allowed", declared.len()));
     }
@@ -311,7 +321,16 @@ mod tests {
         set: &BTreeMap<String, String>,
     ) -> Result<CheckedSettings, Vec<SettingProblem>> {
         let shared = BTreeSet::new();
-        super::check(declared, SetValues { plugin: "p", set, shared: &shared, is_for_successor: false })
+        super::check(
+            declared,
+            SetValues {
+                kind: ComponentKind::Plugin,
+                component: "p",
+                set,
+                shared: &shared,
+                is_for_successor: false,
+            },
+        )
     }
 
     fn problems(declared: &[DeclaredSetting], values: &BTreeMap<String, String>) -> Vec<String> {
@@ -378,7 +397,13 @@ mod tests {
         let (declared, shared) =
             ([setting("url", SettingType::Text)], BTreeSet::from(["subject".to_owned()]));
         let of = |set: BTreeMap<String, String>| {
-            let values = SetValues { plugin: "p", set: &set, shared: &shared, is_for_successor: false };
+            let values = SetValues {
+                kind: ComponentKind::Plugin,
+                component: "p",
+                set: &set,
+                shared: &shared,
+                is_for_successor: false,
+            };
             super::check(Some(&declared), values)
         };
         assert_eq!(of(set([("url", "x"), ("subject", "Hi")])).unwrap().values, set([("url", "x")]));
@@ -390,7 +415,13 @@ mod tests {
         let declared = [DeclaredSetting { is_required: true, ..setting("url", SettingType::Text) }];
         let (set, shared) = (BTreeMap::new(), BTreeSet::new());
         let of = |is_for_successor| {
-            let values = SetValues { plugin: "p", set: &set, shared: &shared, is_for_successor };
+            let values = SetValues {
+                kind: ComponentKind::Plugin,
+                component: "p",
+                set: &set,
+                shared: &shared,
+                is_for_successor,
+            };
             super::check(Some(&declared), values).unwrap_err()[0].to_string()
         };
         assert_eq!(of(false), "the setting url is missing");

@@ -1,6 +1,7 @@
 //! The setup of a plugin, which its versions share.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::Arc;
 
 use super::Grants;
@@ -19,6 +20,15 @@ pub enum ComponentKind {
     Plugin,
     /// It only filters ops, for plugins.
     Filter,
+}
+
+impl fmt::Display for ComponentKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Plugin => "plugin",
+            Self::Filter => "filter",
+        })
+    }
 }
 
 /// The setup of a plugin, which its versions share.
@@ -100,6 +110,6 @@ impl Setup {
 
     /// Returns how to raise limits of this plugin.
     pub(super) fn raise<'a>(&'a self, limits: &'a [&'static str]) -> PluginRemedy<'a> {
-        PluginRemedy::Limits { plugin: Some(&self.name), limits }
+        PluginRemedy::Limits { component: Some((self.kind, &self.name)), limits }
     }
 }

@@ -77,7 +77,7 @@ impl InstanceState {
         role: InstanceRole,
         notes: &CallNotes,
     ) -> wasmtime::Result<Self> {
-        let budget = Budget::new(&setup.name, &setup.limits);
+        let budget = Budget::new(setup.kind, &setup.name, &setup.limits);
         let output = Output::new(&budget);
         // Nothing is granted here: no files, no sockets, no environment, no arguments, no input.
         let mut wasi = WasiCtx::builder();

@@ -9,7 +9,9 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use super::component_path::ComponentPath;
 use super::load_error::LoadError;
+use super::setup::ComponentKind;
 
 /// The directories from which a swap may take files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,13 +30,14 @@ impl SwapFrom {
     /// # Errors
     /// It cannot be opened, is not a regular file, or is in another directory.
     pub(super) fn open(&self, plugin: &str, path: &Path) -> Result<File, LoadError> {
-        let unreadable = |reason| LoadError::Unreadable { path: path.to_owned(), reason };
+        let component = || ComponentPath::new(ComponentKind::Plugin, path);
+        let unreadable = |reason| LoadError::Unreadable { component: component(), reason };
         let (file, at) = handle::open(path).map_err(unreadable)?;
         if !self.covers(plugin, &at) {
-            return Err(LoadError::Elsewhere { path: path.to_owned(), at, from: self.in_words(plugin) });
+            return Err(LoadError::Elsewhere { component: component(), at, from: self.in_words(plugin) });
         }
         if !file.metadata().map_err(unreadable)?.is_file() {
-            return Err(LoadError::NoFile { path: path.to_owned() });
+            return Err(LoadError::NoFile { component: component() });
         }
         handle::readable(file).map_err(unreadable)
     }

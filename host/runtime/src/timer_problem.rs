@@ -17,7 +17,7 @@ pub enum TimerProblem {
     #[error("another timer of the plugin has the same name")]
     Duplicate,
     /// The interval is not a whole number of seconds.
-    #[error("its interval {text} is not a whole number of seconds from 1 on")]
+    #[error("its interval {text} is not a whole number of seconds, at least 1")]
     Interval {
         /// The schedule.
         text: String,

@@ -33,15 +33,17 @@ pub(super) fn run(arguments: &CheckArguments, settings: &Settings) -> anyhow::Re
             (Format::Text, Err(error)) => print_text(&not_started(&path, error))?,
             (Format::Json, Ok(checked)) => print_json(&checked.json(&path))?,
             (Format::Json, Err(error)) => {
-                let of_plugin = of_plugin(error);
-                let declared = of_plugin.and_then(LoadError::declared);
-                let declared = declared.map(|settings| settings.iter().map(setting).collect::<Vec<_>>());
+                let unstarted = unstarted(error);
+                let is = |kind| unstarted.is_some_and(|(_, unstarted)| unstarted == kind);
+                let declared = unstarted.and_then(|(error, _)| error.declared());
+                let settings = declared.map(|settings| settings.iter().map(setting).collect::<Vec<_>>());
                 print_json(&json!({
                     "path": path,
                     "name": name,
-                    "plugin": of_plugin.is_some(),
+                    "plugin": is(ComponentKind::Plugin),
+                    "filter": is(ComponentKind::Filter),
                     "error": WithRemedy(error.as_ref()).to_string(),
-                    "settings": declared,
+                    "settings": settings,
                 }))?
             }
         };
@@ -60,19 +62,20 @@ pub(super) fn run(arguments: &CheckArguments, settings: &Settings) -> anyhow::Re
 
 fn not_started(path: &str, error: &anyhow::Error) -> String {
     let reason = indented(&WithRemedy(error.as_ref()).to_string(), 4);
-    let (path, error) = (line(path), of_plugin(error));
-    let Some(error) = error else { return format!("{path}: not a plugin\n  {reason}") };
+    let path = line(path);
+    let Some((error, kind)) = unstarted(error) else { return format!("{path}: not a plugin\n  {reason}") };
     let declared =
         error.declared().map(|settings| format!("\n  settings       {}", describe_settings(settings)));
     format!(
-        "{path}: a plugin that does not start with these settings\n  {reason}{}",
+        "{path}: a {kind} that does not start with these settings\n  {reason}{}",
         declared.unwrap_or_default()
     )
 }
 
-/// Returns the error if it is that of a plugin which does not start with the settings that it has.
-fn of_plugin(error: &anyhow::Error) -> Option<&LoadError> {
-    error.downcast_ref::<LoadError>().filter(|error| error.is_of_plugin())
+/// Returns the error if it is that of a component which does not start with the settings that it has, and the kind of the component.
+fn unstarted(error: &anyhow::Error) -> Option<(&LoadError, ComponentKind)> {
+    let error = error.downcast_ref::<LoadError>()?;
+    Some((error, error.unstarted()?))
 }
 
 /// Begins a line of a list in the text.

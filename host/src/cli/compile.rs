@@ -52,7 +52,7 @@ fn compile(engine: &Engine, path: &Path, settings: &Settings) -> Result<u64, Loa
     let setup = PluginSetup::new(&name, settings.limits());
     match load_either(engine, path, &setup, &settings.filter_setup(&name)) {
         // It is compiled before it is tried, here without its settings.
-        Err(error) if !error.is_of_plugin() => return Err(error),
+        Err(error) if error.unstarted().is_none() => return Err(error),
         _ => {}
     }
     Ok(started.elapsed().as_millis().try_into().unwrap_or(u64::MAX))

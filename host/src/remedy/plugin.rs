@@ -2,7 +2,7 @@
 //!
 //! The runtime builds these sentences, which plugins get as errors and the host logs per op. So this crate installs the words there.
 
-use gtm_runtime::PluginRemedy;
+use gtm_runtime::{ComponentKind, PluginRemedy};
 use gtm_text::sanitize::quoted;
 
 use crate::config::Setting;
@@ -21,7 +21,7 @@ fn words(remedy: &PluginRemedy<'_>) -> String {
             let grants: Vec<_> = forms.iter().map(|form| grant(plugin, form)).collect();
             format!("pass {}, or set it under [plugins.{plugin}.grants] in gtm.toml", grants.join(" "))
         }
-        PluginRemedy::Limits { plugin, limits } => raise(plugin, limits),
+        PluginRemedy::Limits { component, limits } => raise(component, limits),
         PluginRemedy::MailRate { plugin } => format!(
             "wait, or pass {}, or set mail.per_minute under [plugins.{plugin}.grants] in gtm.toml",
             grant(plugin, "mail-per-minute=COUNT")
@@ -45,19 +45,20 @@ fn words(remedy: &PluginRemedy<'_>) -> String {
             grant(plugin, &format!("http={server}"))
         ),
         PluginRemedy::OwnAddress => "name another server, or move the admin API with --admin".to_owned(),
-        PluginRemedy::Setting { plugin, name } => {
-            format!(
-                "pass --set {plugin}:{name}=VALUE, or set {name} under [plugins.{plugin}.config] in gtm.toml"
-            )
-        }
-        PluginRemedy::NewSetting { plugin, name } => format!(
-            "set {name} under [plugins.{plugin}.config] in gtm.toml, put the new version in the place of the plugin's file, and send SIGHUP \
-             to the host: it reads both together"
+        PluginRemedy::Setting { kind, component, name } => format!(
+            "pass --set {component}:{name}=VALUE, or set {name} under [{}.{component}.config] in gtm.toml",
+            table(kind)
         ),
-        PluginRemedy::KnownSettings { known: [], .. } => "remove it: the plugin has no settings".to_owned(),
-        PluginRemedy::KnownSettings { known, .. } => format!(
-            "the settings of the plugin are {}; to set one of another plugin alone, pass --set PLUGIN:NAME=VALUE",
-            known.join(", ")
+        PluginRemedy::NewSetting { kind, component, name } => format!(
+            "set {name} under [{}.{component}.config] in gtm.toml, and replace the file of the {kind}. Then send SIGHUP to the host, which \
+             reads both",
+            table(kind)
+        ),
+        PluginRemedy::KnownSettings { kind, known: [] } => format!("remove it: the {kind} has no settings"),
+        PluginRemedy::KnownSettings { kind, known } => format!(
+            "the settings of the {kind} are {}; to set one of another {kind} alone, pass --set {}:NAME=VALUE",
+            known.join(", "),
+            kind.to_string().to_uppercase()
         ),
     }
 }
@@ -66,8 +67,16 @@ fn grant(plugin: &str, form: &str) -> String {
     format!("--grant {}", quoted(&format!("{plugin}:{form}")))
 }
 
+/// Returns the table of the settings file that has the components of this kind.
+pub(super) fn table(kind: ComponentKind) -> &'static str {
+    match kind {
+        ComponentKind::Plugin => "plugins",
+        ComponentKind::Filter => "filters",
+    }
+}
+
 /// Names the limits as the settings file does, and the option if there is one limit that has one.
-fn raise(plugin: Option<&str>, limits: &[&str]) -> String {
+fn raise(component: Option<(ComponentKind, &str)>, limits: &[&str]) -> String {
     let first = match limits {
         ["host_memory"] => "ask for less per call, or ",
         ["state_keys", ..] => "delete keys, or ",
@@ -79,7 +88,7 @@ fn raise(plugin: Option<&str>, limits: &[&str]) -> String {
         _ => None,
     };
     let option = option.map(|option| format!("--{option}, or ")).unwrap_or_default();
-    let table = plugin.map(|plugin| format!(" under [plugins.{plugin}]")).unwrap_or_default();
+    let table = component.map(|(kind, name)| format!(" under [{}.{name}]", table(kind))).unwrap_or_default();
     format!("{first}raise {option}{}{table} in gtm.toml", keys.join(" or "))
 }
 
@@ -89,15 +98,34 @@ mod tests {
 
     #[test]
     fn a_limit_is_named_by_its_option_and_its_key() {
-        let raise = |plugin, limits| words(&PluginRemedy::Limits { plugin, limits });
+        let raise = |component, limits| words(&PluginRemedy::Limits { component, limits });
+        let (plugin, filter) = ((ComponentKind::Plugin, "p"), (ComponentKind::Filter, "f"));
         assert_eq!(
-            raise(Some("p"), &["call_timeout"]),
+            raise(Some(plugin), &["call_timeout"]),
             "raise --limits-call-timeout, or limits.call_timeout under [plugins.p] in gtm.toml"
+        );
+        assert_eq!(
+            raise(Some(filter), &["memory"]),
+            "raise --limits-memory, or limits.memory under [filters.f] in gtm.toml"
         );
         assert_eq!(raise(None, &["memory"]), "raise --limits-memory, or limits.memory in gtm.toml");
         assert_eq!(
-            raise(Some("p"), &["state_keys", "state_bytes"]),
+            raise(Some(plugin), &["state_keys", "state_bytes"]),
             "delete keys, or raise limits.state_keys or limits.state_bytes under [plugins.p] in gtm.toml"
+        );
+    }
+
+    #[test]
+    fn a_setting_of_a_filter_is_in_the_table_of_filters() {
+        let kind = ComponentKind::Filter;
+        let said = words(&PluginRemedy::Setting { kind, component: "f", name: "percent" });
+        assert_eq!(said, "pass --set f:percent=VALUE, or set percent under [filters.f.config] in gtm.toml");
+        let said = words(&PluginRemedy::NewSetting { kind, component: "f", name: "percent" });
+        assert!(said.contains("[filters.f.config]") && said.contains("the file of the filter"), "{said}");
+        let said = words(&PluginRemedy::KnownSettings { kind, known: &["percent".to_owned()] });
+        assert!(
+            said.contains("of the filter are percent") && said.contains("--set FILTER:NAME=VALUE"),
+            "{said}"
         );
     }
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use gtm_runtime::{EngineError, LoadError, Uncached};
+use gtm_runtime::{ComponentKind, EngineError, LoadError, Uncached};
 
 use super::Remedy;
 
@@ -14,18 +14,21 @@ impl Remedy for LoadError {
     fn remedy(&self) -> Option<Cow<'static, str>> {
         Some(match self {
             Self::NotRead { .. } => {
-                "check the path as the host sees it, and its permissions, or start the host with --admin-swap-from DIR; the event of \
+                "check the path as the host sees it, and its permissions, or start the host with --admin-swap-from DIR. The event of \
                  gtm_host::audit in the host's log names the reason"
                     .into()
             }
             Self::Elsewhere { .. } => {
                 "put the file there, start the host with --admin-swap-from DIR, or set swap_from under [admin] in gtm.toml".into()
             }
-            Self::Pinned { name, .. } => format!(
-                "if the change is intended, set sha256 under [plugins.{name}] in gtm.toml, or the digest after @sha256: on the \
-                 command line, to the new digest"
-            )
-            .into(),
+            Self::Pinned { name, component, .. } => {
+                let option = match component.kind {
+                    ComponentKind::Plugin => ", or the digest after @sha256: on the command line,",
+                    ComponentKind::Filter => "",
+                };
+                let table = super::plugin::table(component.kind);
+                format!("if the change is intended, set sha256 under [{table}.{name}] in gtm.toml{option} to the new digest").into()
+            }
             Self::IsFilter { path } => {
                 let path = path.display();
                 format!(

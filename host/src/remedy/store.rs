@@ -37,7 +37,7 @@ impl Remedy for LeaseError {
             Self::Unauthorized { .. } => Some(
                 format!(
                     "ask an administrator to run this in mongosh: db.getSiblingDB(\"admin\").grantRolesToUser(\"USER\", [{{role: \
-                     \"readWrite\", db: \"{}\"}}]); or keep the store on this machine, for one host only, with --store file:DIR",
+                     \"readWrite\", db: \"{}\"}}]). Or keep the store on this machine, for one host only, with --store file:DIR",
                     own_database()
                 )
                 .into(),

@@ -117,7 +117,7 @@ async fn ticks_come_at_their_times_by_an_interval_and_by_a_cron_expression() {
         assert!(timer["nextSeconds"].as_u64() > timer["lastSeconds"].as_u64(), "{status}");
         assert!(timer["handled"].as_u64().unwrap() >= 1, "{status}");
         let (code, shown, said) = run(&["status", "--admin", &host.address()]);
-        assert!(code == Some(0) && shown.contains("TIMER  OF     NEXT"), "{shown}{said}");
+        assert!(code == Some(0) && shown.contains("PLUGIN  TIMER  NEXT TICK"), "{shown}{said}");
         assert_eq!(host.stop().0, Some(0));
         let documents = scene.documents().await;
         assert_each_once(&documents.iter().map(at).collect::<Vec<_>>());

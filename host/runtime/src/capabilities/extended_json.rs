@@ -106,7 +106,7 @@ mod tests {
     use crate::Limits;
 
     fn budget(host_memory: usize) -> Budget {
-        Budget::new(&"p".into(), &Limits { host_memory, ..Limits::default() })
+        Budget::new(crate::ComponentKind::Plugin, &"p".into(), &Limits { host_memory, ..Limits::default() })
     }
 
     fn encode(document: &[u8], form: Form) -> Result<String, String> {

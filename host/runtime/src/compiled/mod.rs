@@ -24,6 +24,7 @@ use directory::{CompiledDirectory, PartialFile};
 use wasmtime::component::Component;
 
 use super::call::one_line;
+use super::component_path::ComponentPath;
 use super::engine::{EngineError, Uncached};
 use super::features::unsupported;
 use super::load_error::LoadError;
@@ -51,7 +52,7 @@ pub(super) struct Compiled {
 pub(super) struct ComponentSource<'a> {
     /// The name of the plugin.
     pub(super) plugin: &'a str,
-    pub(super) path: &'a Path,
+    pub(super) component: &'a ComponentPath,
     pub(super) bytes: &'a [u8],
     /// The SHA-256 of the bytes.
     pub(super) digest: &'a str,
@@ -76,7 +77,7 @@ impl Compiled {
         }
         let refusal = format!("{name}-{}", self.compilation.bounds());
         if let Some(reason) = self.directory.refused(&refusal) {
-            return Err(LoadError::Compile { path: source.path.to_owned(), reason });
+            return Err(LoadError::Compile { component: source.component.clone(), reason });
         }
         // One compilation at a time. Another host may have compiled it meanwhile.
         let _turn = self.directory.turn(self.compilation.longest());
@@ -126,7 +127,7 @@ impl Compiled {
         refusal: &str,
     ) -> Result<(), LoadError> {
         let ComponentSource { plugin, bytes, .. } = source;
-        let (path, started) = (source.path.to_owned(), Instant::now());
+        let (component, started) = (source.component.clone(), Instant::now());
         tracing::info!(
             event = "plugin.compile_start",
             plugin,
@@ -150,15 +151,15 @@ impl Compiled {
                 Ok(())
             }
             Err(NotCompiled::Invalid(reason)) => Err(match unsupported(bytes) {
-                Some(what) => LoadError::Unsupported { path, what },
-                None => LoadError::Invalid { path, reason },
+                Some(what) => LoadError::Unsupported { component, what },
+                None => LoadError::Invalid { component, reason },
             }),
-            Err(NotCompiled::Slow(reason)) => Err(LoadError::Compile { path, reason }),
+            Err(NotCompiled::Slow(reason)) => Err(LoadError::Compile { component, reason }),
             Err(NotCompiled::Limits(reason)) => {
                 self.directory.refuse(refusal, &reason);
-                Err(LoadError::Compile { path, reason })
+                Err(LoadError::Compile { component, reason })
             }
-            Err(NotCompiled::Failed(reason)) => Err(LoadError::Compiler { path, reason }),
+            Err(NotCompiled::Failed(reason)) => Err(LoadError::Compiler { component, reason }),
         }
     }
 }

@@ -225,7 +225,10 @@ Exit status: 0 done, 1 no host answered, or it refused, 2 the command line, the 
 
 pub(super) const TRY: &str = "\
 The plugin runs in its sandbox, as under a host. Its log goes to standard error. An HTTP request without an --answer gets an empty 200, \
-which is made up: if the plugin fails after it, the outcome of the op is unknown.
+which is made up: if the plugin fails after it, the outcome of the op is unknown. A TCP connection is shown and refused, because nobody \
+knows what the server would send: if the plugin fails after it, the outcome is unknown, too.
+
+A file has no ticks: an op with the operation tick has the type other. To try a timer, pass --tick.
 
 The command performs none of the plugin's side effects. The plugin's state is in memory, and lasts until the command ends. So without --grant, and without grants in the settings file, the plugin has every \
 grant but those for variables and directories. With them, it has only these, and an op that needs more ends the command with an error that \

@@ -128,7 +128,7 @@ fn table(status: &HostStatus) -> String {
 
 /// Returns a table of the filters before those of plugins, in their order, or an empty text if there are none.
 fn chains(plugins: &[PluginStatus]) -> String {
-    const HEADS: [&str; 7] = ["PLUGIN", "FILTER", "CALLS", "PASSED", "REFUSED", "FAILED", "US/OP"];
+    const HEADS: [&str; 7] = ["PLUGIN", "FILTER", "CALLS", "PASSED", "REFUSED", "FAILED", "µs/OP"];
     let row = |plugin: &PluginStatus, filter: &FilterStatus| {
         let FilterStatus { filter, calls, seconds, passed, refused, failed, .. } = filter;
         let micros = seconds * 1e6 / (passed + refused + failed).max(1) as f64;
@@ -146,12 +146,12 @@ fn chains(plugins: &[PluginStatus]) -> String {
 
 /// Returns a table of the timers.
 fn timers(plugins: &[PluginStatus]) -> String {
-    let heads = ["TIMER", "OF", "NEXT", "LAST", "OUTCOME", "HANDLED", "FAILED", "REJECTED"];
+    let heads = ["PLUGIN", "TIMER", "NEXT TICK", "LAST TICK", "OUTCOME", "HANDLED", "FAILED", "REJECTED"];
     let row = |plugin: &PluginStatus, timer: &TimerStatus| {
         let at = |seconds: Option<u32>| seconds.map_or("-".to_owned(), |seconds| time(seconds.into()));
         vec![
-            line(&timer.timer).into_owned(),
             line(&plugin.plugin).into_owned(),
+            line(&timer.timer).into_owned(),
             at(timer.next_seconds),
             at(timer.last_seconds),
             timer.last_outcome.map_or("-", TickOutcome::name).to_owned(),

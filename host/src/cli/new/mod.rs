@@ -71,8 +71,15 @@ fn write(
     // It matches `welcome.wasm` and `welcome_test.go` too, but not `welcomed`.
     let example = Regex::new(&format!(r"\b{EXAMPLE}(\b|_test\b)"))?;
     let named = |text: &str| example.replace_all(text, format!("{name}$1")).into_owned();
+    let location = match (&template.package, outside) {
+        (Some(package), Some(folder)) => Some(sdk::outside(package, folder, dir)?),
+        _ => None,
+    };
     let text = |path: &str, text: &str| match path {
-        "README.md" => named(&purpose.readme(text, &named(template.wasm))),
+        "README.md" => {
+            let readme = named(&purpose.readme(text, &named(template.wasm)));
+            location.as_deref().map(|location| sdk::readme_of_outside(&readme, location)).unwrap_or(readme)
+        }
         _ => named(text),
     };
     let is_replaced = |path: &str| sources.iter().any(|(source, _)| *source == path);
@@ -82,10 +89,7 @@ fn write(
         .map(|(path, content)| (PathBuf::from(named(path)), text(path, content)))
         .collect();
     if let Some(package) = &template.package {
-        let location = match outside {
-            Some(folder) => sdk::outside(package, folder, dir)?,
-            None => format!("./{}", sdk::FOLDER),
-        };
+        let location = location.clone().unwrap_or_else(|| format!("./{}", sdk::FOLDER));
         for (_, text) in &mut files {
             *text = text.replace(package.relative, &location);
         }

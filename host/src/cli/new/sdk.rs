@@ -64,6 +64,20 @@ pub(super) fn outside(package: &Package, sdk: &Path, project: &Path) -> anyhow::
     Ok(Path::new(".").join(path).to_string_lossy().into_owned())
 }
 
+/// The start of the line of a README about the copy of the SDK.
+const README_OF_COPY: &str = "`gtm/` is a copy of the SDK";
+
+/// Returns the README of a project that refers to the SDK at `location`, from that of a project with a copy.
+pub(super) fn readme_of_outside(readme: &str, location: &str) -> String {
+    let line = |line: &str| match line.starts_with(README_OF_COPY) {
+        true => format!(
+            "The SDK is outside of the project, at `{location}`: the project builds only where that folder exists."
+        ),
+        false => line.to_owned(),
+    };
+    readme.lines().map(line).map(|line| format!("{line}\n")).collect()
+}
+
 /// Returns the path from one absolute folder to another.
 fn relative(from: &Path, to: &Path) -> PathBuf {
     let common = from.components().zip(to.components()).take_while(|(one, other)| one == other).count();
@@ -73,7 +87,10 @@ fn relative(from: &Path, to: &Path) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use clap::ValueEnum;
+
     use super::*;
+    use crate::cli::arguments::Language;
 
     #[test]
     fn a_path_from_one_folder_to_another_goes_up_and_down() {
@@ -96,6 +113,17 @@ mod tests {
         let manifest: toml::Table = text("gtm/Cargo.toml").parse().unwrap();
         assert_eq!(manifest["dependencies"]["gtm-plugin-macros"]["path"].as_str(), Some("macros"));
         assert!(text("gtm/src/bindings.rs").contains("path: \"wit\""));
+    }
+
+    #[test]
+    fn a_readme_names_the_sdk_outside_of_the_project() {
+        for language in Language::value_variants() {
+            let template = super::super::templates::of(*language);
+            let readme = template.files.iter().find(|(path, _)| *path == "README.md").unwrap().1;
+            assert!(readme.contains(README_OF_COPY), "{readme}");
+            let readme = readme_of_outside(readme, "../sdk");
+            assert!(readme.contains("at `../sdk`") && !readme.contains("gtm/`"), "{readme}");
+        }
     }
 
     #[test]

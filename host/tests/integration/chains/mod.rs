@@ -190,7 +190,8 @@ async fn a_filter_is_swapped_while_ops_come() {
     // A file that is not a filter is refused, and so is a plugin.
     std::fs::write(shop.path("part"), "text").unwrap();
     put(shop.path("part"), &door);
-    host.wait_for("plugin.swap_failed", &[("plugin", "door")]);
+    let failed = host.wait_for("plugin.swap_failed", &[("plugin", "door")]);
+    assert!(log::field(&failed, "error").starts_with("the filter "), "{failed}");
     put(plugin("print_ops"), &door);
     let failed = host.wait_for("plugin.swap_failed", &[("plugin", "door")]);
     assert!(log::field(&failed, "error").contains("is a plugin, not a filter"), "{failed}");
@@ -301,6 +302,17 @@ fn a_filter_is_described_and_does_not_run_by_itself() {
         said.contains("the filter misbehave cannot be loaded") && said.contains("is a plugin, not a filter"),
         "{said}"
     );
+    let (code, out, said) = run(&["check", &sieve, "--set", "at_laest=3"]);
+    assert_eq!(code, Some(1), "{out}{said}");
+    for part in
+        [": a filter that does not start", "the settings of the filter ", "the settings of the filter are "]
+    {
+        assert!(out.contains(part), "{part}: {out}");
+    }
+    let text = path_in(&directory, "text.wasm");
+    std::fs::write(&text, "text").unwrap();
+    let said = error_of(&["--plugin", &print_ops, "--filter", text.to_str().unwrap()]);
+    assert!(said.contains(&format!("the filter {} is not WebAssembly", text.display())), "{said}");
     let empty = path_in(&directory, "empty.wasm");
     std::fs::write(&empty, b"\0asm\x0d\0\x01\0").unwrap();
     let said = error_of(&["--plugin", &print_ops, "--filter", empty.to_str().unwrap()]);
