@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 
 import bson
 from bson import json_util
+from bson.codec_options import CodecOptions, DatetimeConversion
 
+from . import _memory_json
 from .errors import Invalid, NotGranted, TooLarge, Unavailable
 
 
@@ -79,21 +81,24 @@ def all_config() -> dict[str, str]:
 
 
 def encode_json(document: bytes) -> str:
-    return _json(document, json_util.RELAXED_JSON_OPTIONS)
+    return _json(document, canonical=False)
 
 
 def encode_canonical_json(document: bytes) -> str:
-    return _json(document, json_util.CANONICAL_JSON_OPTIONS)
+    return _json(document, canonical=True)
 
 
-def _json(document: bytes, options: json_util.JSONOptions) -> str:
+def _json(document: bytes, canonical: bool) -> str:
     """Returns a document on one line, as the host writes it."""
     try:
-        decoded = bson.decode(document)
+        bson.decode(document, _ANY_DATE)
     # Bytes that are not BSON raise whatever the decoder comes upon.
     except Exception as error:
         raise Invalid(f"not valid BSON: {error}") from error
-    return json_util.dumps(decoded, json_options=options, ensure_ascii=False, separators=(",", ":"))
+    return _memory_json.written(document, canonical)
+
+
+_ANY_DATE: CodecOptions[dict[str, Any]] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_MS)
 
 
 def decode_json(text: str) -> bytes:

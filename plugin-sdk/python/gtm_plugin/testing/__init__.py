@@ -161,12 +161,18 @@ _made = count(1)
 def op(operation_type: str, namespace: str, **fields: Any) -> Op:
     """Returns any op. Its documents are bytes: ``raw_document``, …
 
-    Each has an id of its own, in the form that a host gives it: ``1700000000.1.0``.
+    Each has an id of its own, in the form that a host gives to ops of this source: for the oplog ``1700000000.1.0``.
     """
     database, _, collection = namespace.partition(".")
     increment = next(_made)
-    made = Op(f"{_TIME}.{increment}.0", operation_type, database, collection, Timestamp(_TIME, increment), _TIME * 1000)
+    made = Op(_id(increment, fields.get("origin", "oplog")), operation_type, database, collection, Timestamp(_TIME, increment), _TIME * 1000)
     return _changed(made, **fields)
+
+
+def _id(number: int, origin: str) -> str:
+    # A token begins with the timestamp.
+    places = {"change-stream": f"82{_TIME:08X}{number:08X}", "snapshot": f"document-{number:032x}"}
+    return f"{_TIME}.{number}.{places.get(origin, 0)}"
 
 
 def insert(namespace: str, document: Mapping[str, Any], **fields: Any) -> Op:
