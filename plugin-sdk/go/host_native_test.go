@@ -161,6 +161,41 @@ func TestDocumentsAreWrittenByDriversNames(t *testing.T) {
 	}
 }
 
+func TestEachWriteIsRecordedWithItsOptions(t *testing.T) {
+	Reset()
+	defer Reset()
+	all := Collection("a.b")
+	filter, document := D{{"_id", 1}}, D{{"n", 2}}
+	_ = all.Insert(document, document)
+	_, _ = all.Update(filter, D{{"$set", document}}, UpdateOptions{Many: true})
+	_, _ = all.Replace(filter, document, true)
+	_, _ = all.Delete(filter, true)
+	got := ""
+	for _, write := range Testing.Writes {
+		got += fmt.Sprintln(write.Operation, write.Namespace, write.Filter != nil, len(write.Documents), write.Many, write.Upsert)
+	}
+	expected := "insert a.b false 2 false false\nupdate a.b true 1 true false\nreplace a.b true 1 false true\ndelete a.b true 0 true false\n"
+	if got != expected {
+		t.Error(got)
+	}
+}
+
+func TestAServerSeesTheRequestAndAnswersWithHeaders(t *testing.T) {
+	Reset()
+	defer Reset()
+	Testing.Answer = func(request Request) (Response, error) {
+		return Response{Status: 201, Headers: [][2]string{{"X-Own", request.Headers[0][1]}}, Body: append(request.Body, '!')}, nil
+	}
+	sent := Request{Method: "PUT", URL: "http://x/", Headers: [][2]string{{"a", "1"}}, Body: []byte("ü"), Timeout: time.Second}
+	response, err := SendRequest(sent)
+	if err != nil || response.Status != 201 || fmt.Sprint(response.Headers) != "[[x-own 1]]" || string(response.Body) != "ü!" {
+		t.Error(response, err)
+	}
+	if len(Testing.Requests) != 1 || fmt.Sprint(Testing.Requests[0]) != fmt.Sprint(sent) {
+		t.Error(Testing.Requests)
+	}
+}
+
 func TestATimerTicks(t *testing.T) {
 	before := plugin
 	defer func() { plugin = before }()
