@@ -87,6 +87,10 @@ bool gtm_to_json(gtm_document document, gtm_text *json) {
   return to_json((gtm_plugin_types_bson_t){(uint8_t *)document.bytes, document.length}, true, json);
 }
 
+bool gtm_to_relaxed_json(gtm_document document, gtm_text *json) {
+  return to_json((gtm_plugin_types_bson_t){(uint8_t *)document.bytes, document.length}, false, json);
+}
+
 // Appends a part to a text, in new memory.
 static void append(gtm_text *text, const char *name, gtm_text part) {
   *text = gtm_join(3, (gtm_text[]){*text, gtm_text_of(name), part});
