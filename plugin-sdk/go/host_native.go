@@ -26,13 +26,19 @@ var Testing struct {
 	// WriteError is why documents are not written. Nil: they are.
 	WriteError error
 	// What the plugin did.
-	Log      []string
+	Log      []LogLine
 	Counters map[string]uint64
 	Gauges   map[string]float64
 	Recorded map[string][]float64
 	Mails    []Message
 	Requests []Request
 	Writes   []Write
+}
+
+// LogLine is a line that a plugin logged.
+type LogLine struct {
+	// Level is trace, debug, info, warn or error.
+	Level, Message string
 }
 
 // Write is something that a plugin wrote to MongoDB.
@@ -49,6 +55,24 @@ type Write struct {
 
 // The settings as the plugin gets them, once it is started.
 var settings map[string]string
+
+// isFiltering is whether the plugin filters or starts, in which most capabilities do not work.
+var isFiltering bool
+
+// filtering runs a filter or a start.
+func filtering[T any](work func() T) T {
+	isFiltering = true
+	defer func() { isFiltering = false }()
+	return work()
+}
+
+// granted returns an error in a filter and in a start, for a capability that works in a handler only.
+func granted(capability string) error {
+	if isFiltering {
+		return &HostError{NotGranted, capability + " can be used in handle only"}
+	}
+	return nil
+}
 
 func init() { Reset() }
 
@@ -74,7 +98,12 @@ func Start() ([]Subscription, error) {
 			return nil, err
 		}
 	}
-	return beginning()
+	var err error
+	subscriptions := filtering(func() (subscriptions []Subscription) {
+		subscriptions, err = beginning()
+		return subscriptions
+	})
+	return subscriptions, err
 }
 
 func checkSettings() error {
@@ -153,7 +182,7 @@ func Run(op *Op) (wanted bool, err error) {
 			return false, err
 		}
 	}
-	if !wants(op) {
+	if !filtering(func() bool { return wants(op) }) {
 		return false, nil
 	}
 	return true, handleOne(op).err()
@@ -196,7 +225,11 @@ func (f failure) err() error {
 	return fmt.Errorf("%s", f.reason)
 }
 
-func hostLog(_ level, message string) { Testing.Log = append(Testing.Log, message) }
+var levelNames = [...]string{"trace", "debug", "info", "warn", "error"}
+
+func hostLog(level level, message string) {
+	Testing.Log = append(Testing.Log, LogLine{levelNames[level], message})
+}
 
 func hostConfig(name string) (string, bool) {
 	value, ok := settings[name]
@@ -204,6 +237,9 @@ func hostConfig(name string) (string, bool) {
 }
 
 func hostMail(message *Message) (string, error) {
+	if err := granted("mail"); err != nil {
+		return "", err
+	}
 	if Testing.MailError != nil {
 		return "", Testing.MailError
 	}
@@ -212,6 +248,9 @@ func hostMail(message *Message) (string, error) {
 }
 
 func hostHTTP(request *Request) (Response, error) {
+	if err := granted("http"); err != nil {
+		return Response{}, err
+	}
 	Testing.Requests = append(Testing.Requests, *request)
 	if Testing.Answer == nil {
 		return Response{}, &HostError{NotGranted, "the test answers no requests"}
@@ -226,6 +265,9 @@ func hostHTTP(request *Request) (Response, error) {
 }
 
 func hostFind(ns string, filter, _, _ []byte, _ uint64, _ uint32) ([][]byte, error) {
+	if err := granted("mongodb"); err != nil {
+		return nil, err
+	}
 	if Testing.Find == nil {
 		return nil, nil
 	}
@@ -240,6 +282,9 @@ func hostFind(ns string, filter, _, _ []byte, _ uint64, _ uint32) ([][]byte, err
 func hostAggregate(ns string, _ [][]byte) ([][]byte, error) { return hostFind(ns, nil, nil, nil, 0, 0) }
 
 func wrote(write Write, documents ...[]byte) error {
+	if err := granted("mongodb"); err != nil {
+		return err
+	}
 	if Testing.WriteError != nil {
 		return Testing.WriteError
 	}

@@ -5,6 +5,7 @@ package gtm
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 )
@@ -193,6 +194,41 @@ func TestAServerSeesTheRequestAndAnswersWithHeaders(t *testing.T) {
 	}
 	if len(Testing.Requests) != 1 || fmt.Sprint(Testing.Requests[0]) != fmt.Sprint(sent) {
 		t.Error(Testing.Requests)
+	}
+}
+
+func TestAFilterHasNoCapabilityOfAHandler(t *testing.T) {
+	before := plugin
+	defer func() { plugin = before; Reset() }()
+	Reset()
+	refused := 0
+	refuse := func(err error) {
+		var host *HostError
+		if errors.As(err, &host) && host.Kind == NotGranted && strings.HasSuffix(err.Error(), " can be used in handle only") {
+			refused++
+		}
+	}
+	try := func() {
+		_, err := SendMail(Message{})
+		refuse(err)
+		_, err = SendRequest(Request{})
+		refuse(err)
+		_, _, err = GetState("k")
+		refuse(err)
+		_, err = Collection("a.b").Find(D{}, FindOptions{})
+		refuse(err)
+		refuse(Collection("a.b").Insert(D{}))
+	}
+	plugin = Plugin{
+		Init:   func() ([]Subscription, error) { try(); return nil, nil },
+		Filter: func(*Op) bool { try(); return true },
+		Handle: func(*Op) error { Tracef("handled"); return SetState("k", nil) },
+	}
+	if wanted, err := Run(NewInsert("a", "b", nil)); !wanted || err != nil || refused != 10 {
+		t.Error(wanted, err, refused)
+	}
+	if fmt.Sprint(Testing.Log) != "[{trace handled}]" {
+		t.Error(Testing.Log)
 	}
 }
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import bson
 
 from .. import _memory, _trace
-from .._memory import Effects, Request
+from .._memory import Effects, Request, Write
 from ..errors import Failure, Retry
 from ..op import Op, Timestamp
 from ..registry import Subscription, Tick, registry, taking
@@ -26,7 +26,7 @@ from ._settings import checked
 if TYPE_CHECKING:
     from ..http import Response
 
-__all__ = ["Batch", "Effects", "Harness", "Request", "Run", "delete", "insert", "op", "replace", "update"]
+__all__ = ["Batch", "Effects", "Harness", "Request", "Run", "Write", "delete", "insert", "op", "replace", "update"]
 
 
 @dataclass
@@ -58,16 +58,17 @@ class Harness:
         server: Callable[[str, str], Response] | Callable[[str, str, Request], Response] | None = None,
         collections: Mapping[str, list[dict[str, Any]]] | None = None,
         mail_error: Failure | None = None,
+        write_error: Failure | None = None,
         state_quota: tuple[int, int] | None = None,
     ) -> None:
         """Describes the world around the plugin.
 
         ``config`` has the settings as a user writes them, ``{"wait": "10s"}``, or as values of Python. They are checked if the plugin
         declares its settings. ``server`` answers requests, by method, URL and, if it takes a third argument, the `Request`.
-        ``collections`` are found, whole, by their namespace. ``state_quota`` is the maximum number of keys, and of the bytes of keys and
+        ``collections`` are found, whole, by their namespace. Each mail fails with ``mail_error``, and each write with ``write_error``. ``state_quota`` is the maximum number of keys, and of the bytes of keys and
         values; 0 means no limit. By default, it is that of the host.
         """
-        self.host = _memory.Host({}, server and taking(server), dict(collections or {}), mail_error)
+        self.host = _memory.Host({}, server and taking(server), dict(collections or {}), mail_error, write_error)
         if state_quota is not None:
             self.host.state_quota = state_quota
         self._config = dict(config or {})
