@@ -87,6 +87,10 @@ bool gtm_to_json(gtm_document document, gtm_text *json) {
   return to_json((gtm_plugin_types_bson_t){(uint8_t *)document.bytes, document.length}, true, json);
 }
 
+bool gtm_to_relaxed_json(gtm_document document, gtm_text *json) {
+  return to_json((gtm_plugin_types_bson_t){(uint8_t *)document.bytes, document.length}, false, json);
+}
+
 // The parts of a change event, which are joined once: some are as large as a document.
 typedef struct {
   size_t count;

@@ -263,6 +263,9 @@ gtm_text gtm_mismatch(gtm_document document, const char *name, const char *expec
 
 // Converts a document into canonical Extended JSON. False: *json is the reason. It lasts until the end of the call.
 bool gtm_to_json(gtm_document document, gtm_text *json);
+// Converts a document into relaxed Extended JSON, which has types only where JSON has none. False: *json is the reason. It lasts until the end
+// of the call.
+bool gtm_to_relaxed_json(gtm_document document, gtm_text *json);
 // Converts an op into one line of JSON with the names of MongoDB's change events, as `gtm-host tail` prints it: relaxed Extended JSON, or
 // canonical, which has the type of each value. It is the same for each attempt. False: *json is the reason. It lasts until the end of the call.
 bool gtm_to_change_event(const gtm_op *op, bool canonical, gtm_text *json);

@@ -110,6 +110,11 @@ public:
     gtm_text value;
     return gtm_to_json(document, &value) ? std::optional(view(value)) : std::nullopt;
   }
+  // Converts it into relaxed Extended JSON: see gtm_to_relaxed_json.
+  std::optional<Text> relaxed_json() const {
+    gtm_text value;
+    return gtm_to_relaxed_json(document, &value) ? std::optional(view(value)) : std::nullopt;
+  }
   // The document as gtm_plugin.h has it.
   const gtm_document &contract() const { return document; }
 

@@ -10,11 +10,15 @@ import (
 type level int32
 
 const (
-	levelDebug level = 1 + iota
+	levelTrace level = iota
+	levelDebug
 	levelInfo
 	levelWarn
 	levelError
 )
+
+// Tracef logs an event.
+func Tracef(format string, a ...any) { hostLog(levelTrace, fmt.Sprintf(format, a...)) }
 
 // Debugf logs an event.
 func Debugf(format string, a ...any) { hostLog(levelDebug, fmt.Sprintf(format, a...)) }

@@ -4,13 +4,13 @@ package gtm
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
+	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -33,69 +33,16 @@ func eachCase[T any](t *testing.T, name string, check func(T)) {
 	}
 }
 
-// documentOf returns the BSON of canonical Extended JSON, whose fields are read in their order.
+// documentOf returns the BSON of canonical Extended JSON.
 func documentOf(t *testing.T, text json.RawMessage) []byte {
 	if text == nil {
 		return nil
 	}
-	document, err := fieldsOf(t, text).Bytes()
+	document, err := FromJSON(string(text))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return document
-}
-
-func fieldsOf(t *testing.T, text json.RawMessage) D {
-	document := D{}
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	_, _ = decoder.Token()
-	for decoder.More() {
-		name, _ := decoder.Token()
-		var value json.RawMessage
-		if err := decoder.Decode(&value); err != nil {
-			t.Fatal(err)
-		}
-		document = append(document, E{name.(string), valueOf(t, value)})
-	}
-	return document
-}
-
-func valueOf(t *testing.T, text json.RawMessage) any {
-	switch text[0] {
-	case '[':
-		var list []json.RawMessage
-		_ = json.Unmarshal(text, &list)
-		values := make([]any, len(list))
-		for index, one := range list {
-			values[index] = valueOf(t, one)
-		}
-		return values
-	case '{':
-		fields := fieldsOf(t, text)
-		if len(fields) != 1 {
-			return fields
-		}
-		digits, _ := fields[0].Value.(string)
-		number, _ := strconv.ParseInt(digits, 10, 64)
-		switch fields[0].Name {
-		case "$numberInt":
-			return int32(number)
-		case "$numberLong":
-			return number
-		case "$numberDouble":
-			double, _ := strconv.ParseFloat(digits, 64)
-			return double
-		case "$date":
-			return time.UnixMilli(fields[0].Value.(int64)).UTC()
-		case "$oid":
-			id, _ := hex.DecodeString(digits)
-			return Value{0x07, id}
-		}
-		return fields
-	}
-	var value any
-	_ = json.Unmarshal(text, &value)
-	return value
 }
 
 func TestChangeEventsAreThoseOfEachSDK(t *testing.T) {
@@ -145,6 +92,92 @@ func TestErrorsBecomeTheFailuresOfEachSDK(t *testing.T) {
 		got := failureOf(&HostError{Kind(slices.Index(kinds, one.Error)), "x"})
 		if !got.failed || got.rejected != (one.Failure == "reject") {
 			t.Errorf("%s: %+v", one.Error, got)
+		}
+	})
+}
+
+func TestDocumentsAreTheJSONOfEachSDK(t *testing.T) {
+	count := 0
+	eachCase(t, "extended_json.jsonl", func(one struct{ BSON, Relaxed, Canonical string }) {
+		bytes, _ := hex.DecodeString(one.BSON)
+		document, err := Read(bytes)
+		if err != nil {
+			t.Fatal(one, err)
+		}
+		if relaxed, err := document.JSON(); err != nil || relaxed != one.Relaxed {
+			t.Errorf("%s\n%s\n%v", relaxed, one.Relaxed, err)
+		}
+		if canonical, err := document.CanonicalJSON(); err != nil || canonical != one.Canonical {
+			t.Errorf("%s\n%s\n%v", canonical, one.Canonical, err)
+		}
+		if read, err := FromJSON(one.Canonical); err != nil || hex.EncodeToString(read) != one.BSON {
+			t.Errorf("%s: %x %v", one.Canonical, read, err)
+		}
+		count++
+	})
+	if count == 0 {
+		t.Error("there are no cases")
+	}
+	for _, text := range []string{"", "{", "[]", "{}{}", `{"a":{"$oid":"x"}}`, `{"a":{"$numberDecimal":"much"}}`} {
+		var host *HostError
+		if _, err := FromJSON(text); !errors.As(err, &host) || host.Kind != Invalid {
+			t.Error(text, err)
+		}
+	}
+}
+
+func TestIdsOfATestHaveTheFormThatAHostGives(t *testing.T) {
+	before := plugin
+	defer func() { plugin = before; Reset() }()
+	eachCase(t, "ids.jsonl", func(one struct {
+		Source, Timer, ID, Form string
+		At                      int64
+	}) {
+		made := one.ID
+		if one.Timer == "" {
+			made = WithOrigin(NewInsert("a", "b", D{}), Origin(slices.Index(originNames[:], one.Source))).ID
+		} else {
+			Reset()
+			plugin = Plugin{Tick: func(tick *Tick) error { made = tick.ID; return nil }}
+			if err := RunTick(one.Timer, time.UnixMilli(one.At)); err != nil || made != one.ID {
+				t.Error(made, one.ID, err)
+			}
+		}
+		form := regexp.MustCompile(one.Form)
+		if !form.MatchString(made) || !form.MatchString(one.ID) {
+			t.Error(made, one)
+		}
+	})
+}
+
+func TestOpsOfATestAreThoseOfEachSDK(t *testing.T) {
+	eachCase(t, "harness.jsonl", func(one struct {
+		Make, Namespace, OperationType, Canonical string
+		Document, UpdateDescription, Key, Command json.RawMessage
+	}) {
+		part := func(text json.RawMessage) (fields D) {
+			for name, value := range Document(documentOf(t, text)).All() {
+				fields = append(fields, E{name, value})
+			}
+			return fields
+		}
+		database, collection, _ := strings.Cut(one.Namespace, ".")
+		var op *Op
+		switch one.Make {
+		case "insert":
+			op = NewInsert(database, collection, part(one.Document))
+		case "update":
+			op = NewUpdate(database, collection, part(one.Document), part(one.UpdateDescription))
+		case "replace":
+			op = NewReplace(database, collection, part(one.Document))
+		case "delete":
+			op = NewDelete(database, collection, part(one.Key))
+		default:
+			op = NewCommand(OperationType(slices.Index(operationNames[:], one.OperationType)), database, collection, part(one.Command))
+		}
+		expected := strings.ReplaceAll(one.Canonical, "{increment}", fmt.Sprint(op.Increment))
+		if canonical, err := op.CanonicalChangeEvent(); err != nil || canonical != expected {
+			t.Errorf("%s\n%s\n%v", canonical, expected, err)
 		}
 	})
 }

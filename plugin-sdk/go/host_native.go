@@ -17,7 +17,7 @@ var Testing struct {
 	State  map[string][]byte
 	// Quota limits the state, as a user can. 0: no limit. Reset sets the limits of the host.
 	Quota struct{ MaxKeys, MaxBytes uint64 }
-	// Answer is the answer of all servers. Nil: nothing is granted.
+	// Answer is the answer of all servers to a request, with its headers and its body. Nil: nothing is granted.
 	Answer func(Request) (Response, error)
 	// MailError is why mails are not sent. Nil: they are.
 	MailError error
@@ -26,13 +26,19 @@ var Testing struct {
 	// WriteError is why documents are not written. Nil: they are.
 	WriteError error
 	// What the plugin did.
-	Log      []string
+	Log      []LogLine
 	Counters map[string]uint64
 	Gauges   map[string]float64
 	Recorded map[string][]float64
 	Mails    []Message
 	Requests []Request
 	Writes   []Write
+}
+
+// LogLine is a line that a plugin logged.
+type LogLine struct {
+	// Level is trace, debug, info, warn or error.
+	Level, Message string
 }
 
 // Write is something that a plugin wrote to MongoDB.
@@ -43,10 +49,30 @@ type Write struct {
 	Filter Document
 	// Documents are the inserted documents, the update, or the replacement.
 	Documents []Document
+	// Many and Upsert are the options of an update, a replacement or a deletion.
+	Many, Upsert bool
 }
 
 // The settings as the plugin gets them, once it is started.
 var settings map[string]string
+
+// isFiltering is whether the plugin filters or starts, in which most capabilities do not work.
+var isFiltering bool
+
+// filtering runs a filter or a start.
+func filtering[T any](work func() T) T {
+	isFiltering = true
+	defer func() { isFiltering = false }()
+	return work()
+}
+
+// granted returns an error in a filter and in a start, for a capability that works in a handler only.
+func granted(capability string) error {
+	if isFiltering {
+		return &HostError{NotGranted, capability + " can be used in handle only"}
+	}
+	return nil
+}
 
 func init() { Reset() }
 
@@ -72,7 +98,12 @@ func Start() ([]Subscription, error) {
 			return nil, err
 		}
 	}
-	return beginning()
+	var err error
+	subscriptions := filtering(func() (subscriptions []Subscription) {
+		subscriptions, err = beginning()
+		return subscriptions
+	})
+	return subscriptions, err
 }
 
 func checkSettings() error {
@@ -151,7 +182,7 @@ func Run(op *Op) (wanted bool, err error) {
 			return false, err
 		}
 	}
-	if !wants(op) {
+	if !filtering(func() bool { return wants(op) }) {
 		return false, nil
 	}
 	return true, handleOne(op).err()
@@ -194,39 +225,21 @@ func (f failure) err() error {
 	return fmt.Errorf("%s", f.reason)
 }
 
-// made is the number of ops that NewInsert made.
-var made uint32
+var levelNames = [...]string{"trace", "debug", "info", "warn", "error"}
 
-// NewInsert returns an insert of a document into a collection. Each has an id of its own, in the form that a host gives it.
-func NewInsert(database, collection string, document D) *Op {
-	bytes, err := document.Bytes()
-	if err != nil {
-		panic(err)
-	}
-	var key []byte
-	if id, ok := Document(bytes).Get("_id"); ok {
-		// What was read can be written.
-		key, _ = D{{"_id", id}}.Bytes()
-	}
-	made++
-	return &Op{
-		ID: fmt.Sprintf("1700000000.%d.0", made), Database: database, Collection: collection, Seconds: 1700000000, Increment: made,
-		WallTime: time.Unix(1700000000, 0).UTC(), DocumentKey: key, FullDocument: bytes, Attempt: 1,
-	}
+func hostLog(level level, message string) {
+	Testing.Log = append(Testing.Log, LogLine{levelNames[level], message})
 }
-
-func hostLog(_ level, message string) { Testing.Log = append(Testing.Log, message) }
 
 func hostConfig(name string) (string, bool) {
 	value, ok := settings[name]
 	return value, ok
 }
 
-func hostFromJSON(string) (Document, error) {
-	return nil, &HostError{Invalid, "FromJSON needs the host, so it does not work in a test"}
-}
-
 func hostMail(message *Message) (string, error) {
+	if err := granted("mail"); err != nil {
+		return "", err
+	}
 	if Testing.MailError != nil {
 		return "", Testing.MailError
 	}
@@ -235,14 +248,26 @@ func hostMail(message *Message) (string, error) {
 }
 
 func hostHTTP(request *Request) (Response, error) {
+	if err := granted("http"); err != nil {
+		return Response{}, err
+	}
 	Testing.Requests = append(Testing.Requests, *request)
 	if Testing.Answer == nil {
 		return Response{}, &HostError{NotGranted, "the test answers no requests"}
 	}
-	return Testing.Answer(*request)
+	response, err := Testing.Answer(*request)
+	headers := make([][2]string, len(response.Headers))
+	for index, header := range response.Headers {
+		headers[index] = [2]string{strings.ToLower(header[0]), header[1]}
+	}
+	response.Headers = headers
+	return response, err
 }
 
 func hostFind(ns string, filter, _, _ []byte, _ uint64, _ uint32) ([][]byte, error) {
+	if err := granted("mongodb"); err != nil {
+		return nil, err
+	}
 	if Testing.Find == nil {
 		return nil, nil
 	}
@@ -256,11 +281,13 @@ func hostFind(ns string, filter, _, _ []byte, _ uint64, _ uint32) ([][]byte, err
 
 func hostAggregate(ns string, _ [][]byte) ([][]byte, error) { return hostFind(ns, nil, nil, nil, 0, 0) }
 
-func wrote(operation, ns string, filter []byte, documents ...[]byte) error {
+func wrote(write Write, documents ...[]byte) error {
+	if err := granted("mongodb"); err != nil {
+		return err
+	}
 	if Testing.WriteError != nil {
 		return Testing.WriteError
 	}
-	write := Write{Operation: operation, Namespace: ns, Filter: filter}
 	for _, document := range documents {
 		write.Documents = append(write.Documents, document)
 	}
@@ -268,16 +295,20 @@ func wrote(operation, ns string, filter []byte, documents ...[]byte) error {
 	return nil
 }
 
-func hostInsert(ns string, documents [][]byte) error { return wrote("insert", ns, nil, documents...) }
-
-func hostUpdate(ns string, filter, update []byte, _ UpdateOptions) (hostUpdateResult, error) {
-	return hostUpdateResult{matched: 1, modified: 1}, wrote("update", ns, filter, update)
+func hostInsert(ns string, documents [][]byte) error {
+	return wrote(Write{Operation: "insert", Namespace: ns}, documents...)
 }
 
-func hostReplace(ns string, filter, replacement []byte, _ bool) (hostUpdateResult, error) {
-	return hostUpdateResult{matched: 1, modified: 1}, wrote("replace", ns, filter, replacement)
+func hostUpdate(ns string, filter, update []byte, options UpdateOptions) (hostUpdateResult, error) {
+	write := Write{Operation: "update", Namespace: ns, Filter: filter, Many: options.Many, Upsert: options.Upsert}
+	return hostUpdateResult{matched: 1, modified: 1}, wrote(write, update)
 }
 
-func hostDeleteDocuments(ns string, filter []byte, _ bool) (uint64, error) {
-	return 1, wrote("delete", ns, filter)
+func hostReplace(ns string, filter, replacement []byte, upsert bool) (hostUpdateResult, error) {
+	write := Write{Operation: "replace", Namespace: ns, Filter: filter, Upsert: upsert}
+	return hostUpdateResult{matched: 1, modified: 1}, wrote(write, replacement)
+}
+
+func hostDeleteDocuments(ns string, filter []byte, many bool) (uint64, error) {
+	return 1, wrote(Write{Operation: "delete", Namespace: ns, Filter: filter, Many: many})
 }

@@ -5,6 +5,7 @@ package gtm
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 )
@@ -158,6 +159,76 @@ func TestDocumentsAreWrittenByDriversNames(t *testing.T) {
 	Testing.WriteError = &HostError{Conflict, "exists"}
 	if err := users.Insert(document); !IsConflict(err) {
 		t.Error(err)
+	}
+}
+
+func TestEachWriteIsRecordedWithItsOptions(t *testing.T) {
+	Reset()
+	defer Reset()
+	all := Collection("a.b")
+	filter, document := D{{"_id", 1}}, D{{"n", 2}}
+	_ = all.Insert(document, document)
+	_, _ = all.Update(filter, D{{"$set", document}}, UpdateOptions{Many: true})
+	_, _ = all.Replace(filter, document, true)
+	_, _ = all.Delete(filter, true)
+	got := ""
+	for _, write := range Testing.Writes {
+		got += fmt.Sprintln(write.Operation, write.Namespace, write.Filter != nil, len(write.Documents), write.Many, write.Upsert)
+	}
+	expected := "insert a.b false 2 false false\nupdate a.b true 1 true false\nreplace a.b true 1 false true\ndelete a.b true 0 true false\n"
+	if got != expected {
+		t.Error(got)
+	}
+}
+
+func TestAServerSeesTheRequestAndAnswersWithHeaders(t *testing.T) {
+	Reset()
+	defer Reset()
+	Testing.Answer = func(request Request) (Response, error) {
+		return Response{Status: 201, Headers: [][2]string{{"X-Own", request.Headers[0][1]}}, Body: append(request.Body, '!')}, nil
+	}
+	sent := Request{Method: "PUT", URL: "http://x/", Headers: [][2]string{{"a", "1"}}, Body: []byte("ü"), Timeout: time.Second}
+	response, err := SendRequest(sent)
+	if err != nil || response.Status != 201 || fmt.Sprint(response.Headers) != "[[x-own 1]]" || string(response.Body) != "ü!" {
+		t.Error(response, err)
+	}
+	if len(Testing.Requests) != 1 || fmt.Sprint(Testing.Requests[0]) != fmt.Sprint(sent) {
+		t.Error(Testing.Requests)
+	}
+}
+
+func TestAFilterHasNoCapabilityOfAHandler(t *testing.T) {
+	before := plugin
+	defer func() { plugin = before; Reset() }()
+	Reset()
+	refused := 0
+	refuse := func(err error) {
+		var host *HostError
+		if errors.As(err, &host) && host.Kind == NotGranted && strings.HasSuffix(err.Error(), " can be used in handle only") {
+			refused++
+		}
+	}
+	try := func() {
+		_, err := SendMail(Message{})
+		refuse(err)
+		_, err = SendRequest(Request{})
+		refuse(err)
+		_, _, err = GetState("k")
+		refuse(err)
+		_, err = Collection("a.b").Find(D{}, FindOptions{})
+		refuse(err)
+		refuse(Collection("a.b").Insert(D{}))
+	}
+	plugin = Plugin{
+		Init:   func() ([]Subscription, error) { try(); return nil, nil },
+		Filter: func(*Op) bool { try(); return true },
+		Handle: func(*Op) error { Tracef("handled"); return SetState("k", nil) },
+	}
+	if wanted, err := Run(NewInsert("a", "b", nil)); !wanted || err != nil || refused != 10 {
+		t.Error(wanted, err, refused)
+	}
+	if fmt.Sprint(Testing.Log) != "[{trace handled}]" {
+		t.Error(Testing.Log)
 	}
 }
 

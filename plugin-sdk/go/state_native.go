@@ -32,6 +32,9 @@ func hostRecord(name string, value float64) {
 
 // checked returns why a key or a value is refused, and forgets the values whose time has passed.
 func checked(key string, value []byte) error {
+	if err := granted("state"); err != nil {
+		return err
+	}
 	for key, end := range ends {
 		if !end.After(time.Now()) {
 			delete(Testing.State, key)
@@ -121,7 +124,9 @@ func hostList(prefix, after string, limit uint32) ([]Entry, error) {
 			return nil, &HostError{Invalid, fmt.Sprintf("a key has at most %d bytes, and prefix or after has %d", maxKeyBytes, len(text))}
 		}
 	}
-	_ = checked("-", nil)
+	if err := checked("-", nil); err != nil {
+		return nil, err
+	}
 	var entries []Entry
 	size := 0
 	for _, key := range slices.Sorted(maps.Keys(Testing.State)) {
@@ -142,7 +147,9 @@ func hostList(prefix, after string, limit uint32) ([]Entry, error) {
 }
 
 func hostQuota() (Quota, error) {
-	_ = checked("-", nil)
+	if err := checked("-", nil); err != nil {
+		return Quota{}, err
+	}
 	quota := Quota{Keys: uint64(len(Testing.State)), MaxKeys: Testing.Quota.MaxKeys, MaxBytes: Testing.Quota.MaxBytes}
 	for key, value := range Testing.State {
 		quota.Bytes += uint64(len(key) + len(value))

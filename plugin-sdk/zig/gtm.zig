@@ -341,6 +341,11 @@ pub const Document = struct {
         var value: c.gtm_text = undefined;
         return if (c.gtm_to_json(document.bytes, &value)) view(value) else null;
     }
+    /// Converts it into relaxed Extended JSON, which has types only where JSON has none. Null: the host cannot convert it.
+    pub fn relaxedJson(document: Document) ?Text {
+        var value: c.gtm_text = undefined;
+        return if (c.gtm_to_relaxed_json(document.bytes, &value)) view(value) else null;
+    }
 };
 
 /// An element of a document: its name, its type as BSON's specification numbers it, and the bytes of its value.

@@ -11,8 +11,9 @@ class Tests(unittest.TestCase):
         order = insert("shop.orders", {"_id": 1, "total": 120})
         run = Harness().run(order)
         self.assertTrue(run.handled, run.failure)
-        operation, namespace, (uncounted, change) = run.writes[0]
-        self.assertEqual((operation, namespace), ("update", "shop.daily_totals"))
+        write = run.writes[0]
+        uncounted, change = write.document
+        self.assertEqual((write.operation, write.namespace), ("update", "shop.daily_totals"))
         self.assertRegex(uncounted["_id"], r"^\d{4}-\d\d-\d\d$")
         self.assertEqual(uncounted["counted"], {"$ne": order.id})
         self.assertEqual(change["$inc"], {"orders": 1, "sum": 120})
@@ -20,7 +21,7 @@ class Tests(unittest.TestCase):
     def test_the_collection_and_the_field_can_be_set(self) -> None:
         harness = Harness(config={"target": "a.sums", "field": "price"})
         run = harness.run(insert("shop.orders", {"_id": 1, "price": 2.5}))
-        self.assertEqual(run.writes[0][1], "a.sums")
+        self.assertEqual(run.writes[0].namespace, "a.sums")
 
     def test_an_order_without_a_number_is_rejected(self) -> None:
         run = Harness().run(insert("shop.orders", {"_id": 1, "total": "much"}))

@@ -333,6 +333,8 @@ impl FromStr for OperationType {
 
 #[cfg(test)]
 mod tests {
+    use bson::{Bson, RawDocumentBuf};
+
     use super::*;
 
     #[test]
@@ -355,5 +357,48 @@ mod tests {
             op.write_id(&mut id);
             assert_eq!(id, op.id().to_string());
         }
+    }
+
+    #[test]
+    fn ids_are_those_of_each_sdk() {
+        let cases = include_str!("../../../plugin-sdk/conformance/ids.jsonl");
+        for case in cases.lines() {
+            let case: serde_json::Value = serde_json::from_str(case).unwrap();
+            let number = |value: &serde_json::Value| u32::try_from(value.as_u64().unwrap()).unwrap();
+            let op = match case["timer"].as_str() {
+                Some(timer) => {
+                    Op::from_tick(timer, u32::try_from(case["at"].as_u64().unwrap() / 1000).unwrap())
+                }
+                None => {
+                    let (database, collection) = case["namespace"]
+                        .as_str()
+                        .and_then(|name| name.split_once('.'))
+                        .unwrap_or(("a", "b"));
+                    let namespace = Namespace { database: database.into(), collection: collection.into() };
+                    let key = case["documentKey"].as_object().map(|key| {
+                        let Bson::Document(key) = Bson::try_from(key.clone()).unwrap() else {
+                            panic!("{case}")
+                        };
+                        Bytes::from(RawDocumentBuf::try_from(key).unwrap().into_bytes())
+                    });
+                    let time = &case["timestamp"];
+                    let timestamp =
+                        Timestamp { time: number(&time["time"]), increment: number(&time["increment"]) };
+                    let origin = Origin::Oplog;
+                    let mut op = Op::from_document(origin, timestamp, Arc::new(namespace), key, Bytes::new());
+                    if let Some(token) = case["token"].as_str() {
+                        op.place = OpPlace::Token(token.into());
+                    } else if case.get("index").is_some() {
+                        op.place = OpPlace::Index(number(&case["index"]));
+                    }
+                    op
+                }
+            };
+            assert_eq!(op.id().to_string(), case["id"].as_str().unwrap());
+            assert!(
+                regex::Regex::new(case["form"].as_str().unwrap()).unwrap().is_match(&op.id().to_string())
+            );
+        }
+        assert!(cases.lines().count() > 5);
     }
 }

@@ -1,6 +1,7 @@
 // A change, as a plugin sees it.
 
 import { deserialize } from "bson";
+import { dateOf } from "./dates.js";
 import { DecodeError } from "./errors.js";
 import * as extendedJson from "./extended-json.js";
 import { TYPES, at, named } from "./types.js";
@@ -16,15 +17,6 @@ const EVENTS = { "drop-database": "dropDatabase", "create-indexes": "createIndex
 
 /** The documents of an op, in their order in a change event. */
 const DOCUMENTS = ["documentKey", "fullDocument", "fullDocumentBeforeChange", "updateDescription", "command"];
-
-/** The first millisecond of the year 10000. */
-const YEAR_10000 = 253_402_300_800_000;
-
-/** A date as Extended JSON has it: as text if it is relaxed and of the years 1970 to 9999. */
-function dateOf(millis, canonical) {
-  if (canonical || millis < 0 || millis >= YEAR_10000) return { $numberLong: String(millis) };
-  return new Date(millis).toISOString().replace(".000Z", "Z");
-}
 
 export class Op {
   #contract;
@@ -157,7 +149,7 @@ export class Op {
     const head = { _id: { _data: id }, operationType: this.operationType };
     const { time, increment } = timestamp;
     if (time !== 0 || increment !== 0) head.clusterTime = { $timestamp: { t: time, i: increment } };
-    if (wallTime != null) head.wallTime = { $date: dateOf(Number(wallTime), canonical) };
+    if (wallTime != null) head.wallTime = { $date: dateOf(wallTime, canonical) };
     head.ns = collection ? { db: database, coll: collection } : { db: database };
     const write = canonical ? extendedJson.canonical : extendedJson.relaxed;
     let event = JSON.stringify(head).slice(0, -1);

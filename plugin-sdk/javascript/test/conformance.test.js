@@ -5,8 +5,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { EJSON } from "bson";
-import { HttpError, state } from "gtm-plugin";
-import { Harness, insert, op } from "gtm-plugin/testing";
+import { HttpError, extendedJson, state } from "gtm-plugin";
+import { Harness, delete as remove, insert, op, replace, update } from "gtm-plugin/testing";
 
 const folder = process.env.GTM_CONFORMANCE ?? join(import.meta.dirname, "../../conformance");
 const cases = (name) => readFileSync(join(folder, name), "utf8").trimEnd().split("\n").map((line) => JSON.parse(line));
@@ -41,6 +41,43 @@ test("errors become the failures of each SDK", async () => {
     const plugin = { handle: () => { throw new HttpError(error, "x"); } };
     const { outcome } = await new Harness(plugin).run(insert("a.b", { _id: 1 }));
     assert.equal(outcome.kind, failure, error);
+  }
+});
+
+test("documents are the JSON of each SDK", async () => {
+  for (const { bson, relaxed, canonical } of cases("extended_json.jsonl")) {
+    const bytes = Uint8Array.from(Buffer.from(bson, "hex"));
+    assert.equal(await within(() => extendedJson.relaxed(bytes)), relaxed);
+    assert.equal(await within(() => extendedJson.canonical(bytes)), canonical);
+  }
+});
+
+test("ids of a test have the form that a host gives", async () => {
+  for (const { source, timer, at, id, form } of cases("ids.jsonl")) {
+    if (timer) {
+      let due;
+      await new Harness({ timers: { [timer]: { schedule: "1h", tick: (tick) => void (due = tick) } } }).tick(timer, new Date(at));
+      assert.equal(due.id, id);
+    }
+    const made = timer ? id : op("insert", "a.b", { origin: source }).id;
+    assert.match(made, new RegExp(form));
+    assert.match(id, new RegExp(form));
+  }
+});
+
+test("ops of a test are those of each SDK", async () => {
+  const document = (json) => EJSON.deserialize(json, { relaxed: false });
+  const makes = {
+    insert: (one) => insert(one.namespace, document(one.document)),
+    update: (one) => update(one.namespace, document(one.document), document(one.updateDescription)),
+    replace: (one) => replace(one.namespace, document(one.document)),
+    delete: (one) => remove(one.namespace, document(one.key)),
+    command: (one) => op(one.operationType, one.namespace, { command: document(one.command) }),
+  };
+  for (const one of cases("harness.jsonl")) {
+    const change = makes[one.make](one);
+    const expected = one.canonical.replaceAll("{increment}", change.timestamp.increment);
+    assert.equal(await within(() => change.toChangeEvent({ canonical: true })), expected);
   }
 });
 

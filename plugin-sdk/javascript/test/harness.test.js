@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { HttpError, MailError, Reject, config, defineSettings, extendedJson, http, log, mail, metrics, mongodb, state } from "gtm-plugin";
+import { HttpError, MailError, MongodbError, Reject, config, defineSettings, extendedJson, http, log, mail, metrics, mongodb, state } from "gtm-plugin";
 import { Harness, insert, update } from "gtm-plugin/testing";
 
 const op = insert("app.users", { _id: 1, name: "Ada" });
@@ -41,6 +41,9 @@ test("what the host refuses is an error with its kind", async () => {
   const send = () => mail.send({ to: "ada@example.com", text: "x" });
   const failed = await run(send, { mailError: new MailError("rejected", "550 no") });
   assert.deepEqual(failed.outcome, { kind: "reject", reason: "550 no" });
+  const write = () => mongodb.collection("a.b").insertOne({ _id: 1 });
+  const unwritten = await run(write, { writeError: new MongodbError("conflict", "exists") });
+  assert.deepEqual([unwritten.outcome, unwritten.writes], [{ kind: "reject", reason: "exists" }, []]);
   const server = () => {
     throw new HttpError("not-granted", "http is not granted");
   };

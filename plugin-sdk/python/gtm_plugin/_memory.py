@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 
 import bson
 from bson import json_util
+from bson.codec_options import CodecOptions, DatetimeConversion
 
+from . import _memory_json
 from .errors import Invalid, NotGranted, TooLarge, Unavailable
 
 
@@ -25,6 +27,18 @@ class Request(NamedTuple):
     """In milliseconds."""
 
 
+class Write(NamedTuple):
+    """What the plugin wrote to a collection."""
+
+    operation: str
+    """insert, update, replace or delete."""
+    namespace: str
+    document: Any
+    """The document, or the filter of a deletion, or the filter and what the plugin wrote."""
+    many: bool = False
+    upsert: bool = False
+
+
 @dataclass
 class Effects:
     """The effects of a call of the plugin."""
@@ -32,8 +46,7 @@ class Effects:
     log: list[tuple[str, str]] = field(default_factory=list)
     mails: list[dict[str, Any]] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
-    writes: list[tuple[str, str, Any]] = field(default_factory=list)
-    """The operation, the namespace, and the document or documents."""
+    writes: list[Write] = field(default_factory=list)
     counters: dict[str, int] = field(default_factory=dict)
     gauges: dict[str, float] = field(default_factory=dict)
     recorded: dict[str, list[float]] = field(default_factory=dict)
@@ -47,6 +60,7 @@ class Host:
     server: Callable[..., Any] | None = None
     collections: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     mail_error: Exception | None = None
+    write_error: Exception | None = None
     state: dict[str, bytes] = field(default_factory=dict)
     ends: dict[str, float] = field(default_factory=dict)
     """The times at which values of the state end."""
@@ -79,21 +93,24 @@ def all_config() -> dict[str, str]:
 
 
 def encode_json(document: bytes) -> str:
-    return _json(document, json_util.RELAXED_JSON_OPTIONS)
+    return _json(document, canonical=False)
 
 
 def encode_canonical_json(document: bytes) -> str:
-    return _json(document, json_util.CANONICAL_JSON_OPTIONS)
+    return _json(document, canonical=True)
 
 
-def _json(document: bytes, options: json_util.JSONOptions) -> str:
+def _json(document: bytes, canonical: bool) -> str:
     """Returns a document on one line, as the host writes it."""
     try:
-        decoded = bson.decode(document)
+        bson.decode(document, _ANY_DATE)
     # Bytes that are not BSON raise whatever the decoder comes upon.
     except Exception as error:
         raise Invalid(f"not valid BSON: {error}") from error
-    return json_util.dumps(decoded, json_options=options, ensure_ascii=False, separators=(",", ":"))
+    return _memory_json.written(document, canonical)
+
+
+_ANY_DATE: CodecOptions[dict[str, Any]] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_MS)
 
 
 def decode_json(text: str) -> bytes:
@@ -247,8 +264,11 @@ def aggregate(namespace: str, pipeline: list[bytes]) -> list[bytes]:
     return [bson.encode(one) for one in _granted("mongodb").collections.get(namespace, [])]
 
 
-def _write(operation: str, namespace: str, what: Any) -> None:
-    _granted("mongodb").effects.writes.append((operation, namespace, what))
+def _write(*write: Any, **options: bool) -> None:
+    host = _granted("mongodb")
+    if host.write_error is not None:
+        raise host.write_error
+    host.effects.writes.append(Write(*write, **options))
 
 
 def insert(namespace: str, documents: list[bytes]) -> None:
@@ -257,15 +277,15 @@ def insert(namespace: str, documents: list[bytes]) -> None:
 
 
 def update(namespace: str, filter: bytes, update: bytes, many: bool, upsert: bool) -> tuple[int, int, bytes | None]:
-    _write("update", namespace, (bson.decode(filter), bson.decode(update)))
+    _write("update", namespace, (bson.decode(filter), bson.decode(update)), many=many, upsert=upsert)
     return 1, 1, None
 
 
 def replace(namespace: str, filter: bytes, replacement: bytes, upsert: bool) -> tuple[int, int, bytes | None]:
-    _write("replace", namespace, (bson.decode(filter), bson.decode(replacement)))
+    _write("replace", namespace, (bson.decode(filter), bson.decode(replacement)), upsert=upsert)
     return 1, 1, None
 
 
 def delete(namespace: str, filter: bytes, many: bool) -> int:
-    _write("delete", namespace, bson.decode(filter))
+    _write("delete", namespace, bson.decode(filter), many=many)
     return 1

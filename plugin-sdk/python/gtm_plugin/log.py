@@ -7,6 +7,10 @@ import logging
 from . import _host
 
 
+def trace(message: object) -> None:
+    _host.write_log("trace", str(message))
+
+
 def debug(message: object) -> None:
     _host.write_log("debug", str(message))
 
@@ -28,5 +32,6 @@ class Handler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         number = record.levelno
-        level = "error" if number >= 40 else "warn" if number >= 30 else "info" if number >= 20 else "debug"
+        names = {40: "error", 30: "warn", 20: "info", 10: "debug"}
+        level = next((name for least, name in names.items() if number >= least), "trace")
         _host.write_log(level, self.format(record))

@@ -11,6 +11,7 @@ import bson
 from bson.codec_options import CodecOptions, DatetimeConversion
 
 from . import extended_json
+from ._dates import date
 from ._types import at, is_a, mismatch
 from .errors import DecodeError
 
@@ -130,7 +131,7 @@ class Op:
         if (self.timestamp.time, self.timestamp.increment) != (0, 0):
             head["clusterTime"] = {"$timestamp": {"t": self.timestamp.time, "i": self.timestamp.increment}}
         if self.wall_time_ms is not None:
-            head["wallTime"] = {"$date": _date(self.wall_time_ms, canonical)}
+            head["wallTime"] = {"$date": date(self.wall_time_ms, canonical)}
         head["ns"] = {"db": self.database, "coll": self.collection} if self.collection else {"db": self.database}
         write = extended_json.encode_canonical if canonical else extended_json.encode
         # One by one: together they may be larger than the host converts in one call.
@@ -161,19 +162,6 @@ class Op:
             except Exception as error:
                 raise DecodeError(f"the {what} cannot be decoded: {error}") from error
         return self._decoded[what]
-
-
-# The first millisecond of the year 10000.
-_YEAR_10000 = 253_402_300_800_000
-
-
-def _date(millis: int, canonical: bool) -> Any:
-    """A date as Extended JSON has it: as text if it is relaxed and of the years 1970 to 9999."""
-    if canonical or not 0 <= millis < _YEAR_10000:
-        return {"$numberLong": str(millis)}
-    seconds, rest = divmod(millis, 1000)
-    text = datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
-    return f"{text}.{rest:03}Z" if rest else f"{text}Z"
 
 
 def _json(value: Any) -> str:

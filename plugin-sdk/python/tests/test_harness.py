@@ -29,7 +29,7 @@ class Harnesses(unittest.TestCase):
             things = Collection("a.b")
             self.assertEqual(things.insert_one({"_id": 7}).inserted_id, 7)
             self.assertEqual(len(things.insert_many([{}, {"_id": 8}]).inserted_ids), 2)
-            result = things.update_one({"_id": 7}, {"$set": {"n": 1}})
+            result = things.update_one({"_id": 7}, {"$set": {"n": 1}}, upsert=True)
             self.assertEqual((result.matched_count, result.modified_count, result.upserted_id), (1, 1, None))
             self.assertEqual(things.delete_many({}).deleted_count, 1)
             metrics.count("mails")
@@ -43,11 +43,15 @@ class Harnesses(unittest.TestCase):
         self.assertEqual(len(run.mails), 1)
         headers = {"content-type": "application/json", "idempotency-key": "id"}
         self.assertEqual(run.requests, [Request("POST", "http://x/", headers, b'{"n": 1}', 2000)])
-        self.assertEqual([(kind, namespace) for kind, namespace, _ in run.writes], [
-            ("insert", "a.b"), ("insert", "a.b"), ("insert", "a.b"), ("update", "a.b"), ("delete", "a.b"),
+        self.assertEqual([(write.operation, write.namespace, write.many, write.upsert) for write in run.writes], [
+            *[("insert", "a.b", False, False)] * 3, ("update", "a.b", False, True), ("delete", "a.b", True, False),
         ])
         self.assertEqual((run.counters, run.gauges, run.recorded), ({"mails": 3}, {"level": 0.5}, {"seconds": [0.01]}))
         self.assertEqual(run.log, [("info", "done")])
+
+    def test_a_write_fails_if_the_test_says_so(self) -> None:
+        run = self.run_with(lambda: Collection("a.b").insert_one({}), write_error=Conflict("exists"))
+        self.assertEqual((type(run.failure), run.writes), (Conflict, []))
 
     def test_a_server_sees_the_request_and_answers_with_headers(self) -> None:
         def server(method: str, url: str, request: Request) -> http.Response:

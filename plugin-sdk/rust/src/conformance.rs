@@ -1,10 +1,13 @@
 //! The cases that all SDKs share: `plugin-sdk/conformance`.
 
-use bson::{Bson, Document};
+use std::time::{Duration, UNIX_EPOCH};
+
+use bson::{Bson, Document, RawDocument};
+use regex::Regex;
 use serde_json::{Map, Value};
 
-use crate::testing::{OpBuilder, insert};
-use crate::{Error, Failure, Namespace, Op, OperationType, Origin, Timestamp};
+use crate::testing::{OpBuilder, delete, insert, replace, update};
+use crate::{Error, Failure, Namespace, Op, OperationType, Origin, Tick, Timestamp, extended_json};
 
 fn cases(lines: &str) -> Vec<Value> {
     let cases: Vec<_> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -22,20 +25,36 @@ fn text<'a>(case: &'a Value, name: &str) -> &'a str {
     case[name].as_str().unwrap()
 }
 
-fn op_of(case: &Value) -> Op {
-    let number = |value: &Value| u32::try_from(value.as_u64().unwrap()).unwrap();
+fn operation_type(name: &str) -> OperationType {
     let all = [
         OperationType::Insert,
         OperationType::Update,
         OperationType::Replace,
         OperationType::Delete,
+        OperationType::Create,
         OperationType::Drop,
         OperationType::Rename,
         OperationType::DropDatabase,
         OperationType::CreateIndexes,
         OperationType::DropIndexes,
+        OperationType::Modify,
+        OperationType::Other,
     ];
-    let kind = all.into_iter().find(|kind| kind.to_string() == text(case, "operationType")).unwrap();
+    all.into_iter().find(|kind| kind.to_string() == name).unwrap()
+}
+
+fn origin(name: &str) -> Origin {
+    match name {
+        "oplog" => Origin::Oplog,
+        "change-stream" => Origin::ChangeStream,
+        "snapshot" => Origin::Snapshot,
+        _ => Origin::Replay,
+    }
+}
+
+fn op_of(case: &Value) -> Op {
+    let number = |value: &Value| u32::try_from(value.as_u64().unwrap()).unwrap();
+    let kind = operation_type(text(case, "operationType"));
     let namespace = format!("{}.{}", text(case, "database"), text(case, "collection"));
     let time = &case["timestamp"];
     let mut op = OpBuilder::new(namespace.trim_end_matches('.'), kind)
@@ -43,12 +62,7 @@ fn op_of(case: &Value) -> Op {
         .attempt(number(&case["attempt"]))
         .timestamp(Timestamp { time: number(&time["time"]), increment: number(&time["increment"]) })
         .wall_time(case["wallTime"].as_u64())
-        .origin(match text(case, "origin") {
-            "oplog" => Origin::Oplog,
-            "change-stream" => Origin::ChangeStream,
-            "snapshot" => Origin::Snapshot,
-            _ => Origin::Replay,
-        });
+        .origin(origin(text(case, "origin")));
     let part = |name: &str| case.get(name).map(document);
     if let Some(key) = part("documentKey") {
         op = op.key(&key);
@@ -106,6 +120,61 @@ fn patterns_match_the_namespaces_of_each_sdk() {
             text(&case, "namespace").split_once('.').unwrap_or((text(&case, "namespace"), ""));
         let namespace = Namespace { database, collection };
         assert_eq!(namespace.matches(text(&case, "patterns")), case["matches"].as_bool().unwrap(), "{case}");
+    }
+}
+
+#[test]
+fn documents_are_the_json_of_each_sdk() {
+    for case in cases(include_str!("../../conformance/extended_json.jsonl")) {
+        let bytes = bytes_of(text(&case, "bson"));
+        let raw = RawDocument::from_bytes(&bytes).unwrap();
+        assert_eq!(extended_json::relaxed(raw).unwrap(), text(&case, "relaxed"));
+        assert_eq!(extended_json::canonical(raw).unwrap(), text(&case, "canonical"));
+    }
+}
+
+fn bytes_of(hex: &str) -> Vec<u8> {
+    let digits: Vec<u8> = hex.chars().map(|digit| digit.to_digit(16).unwrap().try_into().unwrap()).collect();
+    digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
+}
+
+#[test]
+fn ids_of_a_test_have_the_form_that_a_host_gives() {
+    for case in cases(include_str!("../../conformance/ids.jsonl")) {
+        let id = match case["timer"].as_str() {
+            Some(timer) => {
+                let at = UNIX_EPOCH + Duration::from_millis(case["at"].as_u64().unwrap());
+                let tick = Tick::new(timer, at);
+                assert_eq!(tick.id(), text(&case, "id"));
+                tick.id().to_owned()
+            }
+            None => {
+                let op = OpBuilder::new("a.b", OperationType::Insert).origin(origin(text(&case, "source")));
+                op.build().id().to_owned()
+            }
+        };
+        let form = Regex::new(text(&case, "form")).unwrap();
+        assert!(form.is_match(&id) && form.is_match(text(&case, "id")), "{id} {case}");
+    }
+}
+
+#[test]
+fn ops_of_a_test_are_those_of_each_sdk() {
+    for case in cases(include_str!("../../conformance/harness.jsonl")) {
+        let (namespace, part) = (text(&case, "namespace"), |name: &str| document(&case[name]));
+        let op = match text(&case, "make") {
+            "insert" => insert(namespace, part("document")),
+            "update" => update(namespace, part("document"), part("updateDescription")),
+            "replace" => replace(namespace, part("document")),
+            "delete" => delete(namespace, part("key")),
+            _ => {
+                let kind = operation_type(text(&case, "operationType"));
+                OpBuilder::new(namespace, kind).command(&part("command")).build()
+            }
+        };
+        let increment = op.timestamp().increment.to_string();
+        let expected = text(&case, "canonical").replace("{increment}", &increment);
+        assert_eq!(op.to_canonical_change_event().unwrap(), expected);
     }
 }
 

@@ -34,6 +34,8 @@ pub(crate) mod host;
 mod ops;
 mod start;
 pub(crate) mod state;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -88,6 +90,9 @@ pub struct Harness {
     collections: BTreeMap<String, Vec<Document>>,
     server: Option<Server>,
     mail_error: Option<Error>,
+    write_error: Option<Error>,
+    /// Whether the plugin filters or starts, in which most capabilities do not work.
+    is_filtering: bool,
     run: Run,
 }
 
@@ -129,6 +134,13 @@ impl Harness {
     #[must_use]
     pub fn failing_mail(mut self, error: Error) -> Self {
         self.mail_error = Some(error);
+        self
+    }
+
+    /// Lets each write to a collection fail.
+    #[must_use]
+    pub fn failing_writes(mut self, error: Error) -> Self {
+        self.write_error = Some(error);
         self
     }
 
@@ -178,7 +190,7 @@ impl Harness {
     pub fn passes<P: FilterPlugin>(&mut self, op: &Op) -> bool {
         let (passes, _) = self.enter(|| {
             let (filter, subscriptions) = start::accepted(start::filter::<P>());
-            start::covers(&subscriptions, op) && filter.filter(op)
+            start::covers(&subscriptions, op) && host::filtering(|| filter.filter(op))
         });
         passes
     }
@@ -190,7 +202,7 @@ impl Harness {
     pub fn run<P: Plugin>(&mut self, op: &Op) -> Run {
         let (outcome, run) = self.enter(|| {
             let (plugin, subscriptions) = start::accepted(start::plugin::<P>());
-            let is_wanted = start::covers(&subscriptions, op) && plugin.filter(op);
+            let is_wanted = start::covers(&subscriptions, op) && host::filtering(|| plugin.filter(op));
             is_wanted.then(|| plugin.handle(op))
         });
         Run { wanted: outcome.is_some(), outcome, ..run }
@@ -203,7 +215,7 @@ impl Harness {
     pub fn run_in_batch<P: BatchPlugin>(&mut self, op: &Op) -> Run {
         let (outcome, run) = self.enter(|| {
             let (plugin, subscriptions) = start::accepted(start::batch_plugin::<P>());
-            let is_wanted = start::covers(&subscriptions, op) && plugin.filter(op);
+            let is_wanted = start::covers(&subscriptions, op) && host::filtering(|| plugin.filter(op));
             is_wanted.then(|| plugin.handle(std::slice::from_ref(op)).pop().unwrap_or(Ok(())))
         });
         Run { wanted: outcome.is_some(), outcome, ..run }

@@ -108,7 +108,12 @@ fn walk(language: &Language, compilers: &Venv) -> anyhow::Result<Option<String>>
         }
         "c" => batches(language, &tests.join("errand_c/errand.c"), "welcome.c", lines, compilers)?,
         "cpp" => batches(language, &tests.join("errand_cpp/errand.cpp"), "welcome.cpp", lines, compilers)?,
-        "go" => batches(language, &tests.join("errand_go/errand.go"), "welcome.go", lines, compilers)?,
+        "go" => {
+            batches(language, &tests.join("errand_go/errand.go"), "welcome.go", lines, compilers)?;
+            // The tests of the SDK in the repository: a project does not have the cases that all SDKs share.
+            let own = gtm_test_support::root().join("plugin-sdk/go");
+            run_line("go vet -composites=false . && go test -count=1 ./...", &own, compilers)?;
+        }
         "zig" => {
             batches(language, &tests.join("errand_zig/errand.zig"), "src/welcome.zig", lines, compilers)?
         }

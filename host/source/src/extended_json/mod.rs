@@ -357,4 +357,18 @@ mod tests {
         let deep = line(RawDocument::from_bytes(&bytes).unwrap(), Form::Relaxed);
         assert_eq!(deep.matches("{\"a\":").count(), DEPTH);
     }
+
+    #[test]
+    fn every_type_is_written_as_in_each_sdk() {
+        let cases = include_str!("../../../../plugin-sdk/conformance/extended_json.jsonl");
+        for case in cases.lines() {
+            let case: serde_json::Value = serde_json::from_str(case).unwrap();
+            let bytes = hex::decode(case["bson"].as_str().unwrap()).unwrap();
+            let raw = RawDocument::from_bytes(&bytes).unwrap();
+            assert_eq!(line(raw, Form::Relaxed), case["relaxed"].as_str().unwrap());
+            assert_eq!(line(raw, Form::Canonical), case["canonical"].as_str().unwrap());
+            assert_eq!(read_document(&line(raw, Form::Canonical)).unwrap().as_bytes(), bytes, "{case}");
+        }
+        assert!(cases.lines().count() > 50);
+    }
 }

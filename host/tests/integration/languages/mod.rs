@@ -3,6 +3,7 @@
 mod beginning;
 mod capabilities;
 pub(crate) use capabilities::every_capability;
+mod conformance;
 mod documents;
 mod failing;
 mod growing;

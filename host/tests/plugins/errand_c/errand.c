@@ -40,13 +40,9 @@ static gtm_document document_of(errand errand, const char *name) {
   return document;
 }
 
-// Relaxed JSON, which is in gtm.h only.
 static gtm_text json_of(gtm_document document) {
-  gtm_plugin_types_bson_t bson = {(uint8_t *)document.bytes, document.length};
   gtm_text json;
-  gtm_plugin_types_error_t error;
-  if (!gtm_plugin_extended_json_encode(&bson, &json, &error)) return gtm_outcome_of(&error).why;
-  gtm_keep(json.ptr, json.len);
+  gtm_to_relaxed_json(document, &json);
   return json;
 }
 
@@ -195,6 +191,13 @@ static gtm_outcome run(errand errand, gtm_text *result) {
     gtm_record("seconds", 0.01);
     return said("counted", result);
   }
+  if (gtm_equal(what, "json")) {
+    gtm_document document = document_of(errand, "document");
+    gtm_text canonical;
+    gtm_to_json(document, &canonical);
+    *result = gtm_join(3, (gtm_text[]){json_of(document), gtm_text_of(" "), canonical});
+    return gtm_done();
+  }
   // A string of BSON ends with a zero byte.
   if (gtm_equal(what, "config"))
     return gtm_config((const char *)text_of(errand, "key").ptr, result) ? gtm_done() : said("nothing", result);
@@ -223,6 +226,23 @@ static void report(errand errand) {
   gtm_log_info(gtm_join(3, (gtm_text[]){gtm_number(number), gtm_text_of(done ? " ok " : " error "), done ? result : outcome.why}));
 }
 
+// An error of the contract, as the outcome that the SDK makes of it.
+static gtm_outcome failed(errand errand) {
+  int64_t kind = 0;
+  gtm_get_int64(errand.document, "kind", &kind);
+  gtm_plugin_types_error_t error = {.tag = (uint8_t)kind};
+  gtm_string_dup(&error.val.invalid, "it fails");
+  return gtm_outcome_of(&error);
+}
+
+static void log_change_events(const gtm_op *op) {
+  for (int canonical = 0; canonical < 2; canonical++) {
+    gtm_text json;
+    gtm_to_change_event(op, canonical, &json);
+    gtm_log_info(json);
+  }
+}
+
 static gtm_outcome init(gtm_subscriber *subscriber) {
   gtm_text key;
   if (gtm_config("key", &key) && gtm_equal(key, "refused")) return gtm_reject(gtm_text_of("key must not be refused, ü"));
@@ -243,6 +263,10 @@ static bool is_own(const gtm_op *op) {
 static void run_all(const gtm_op *ops, size_t count, gtm_outcome *outcomes) {
   for (size_t op = 0; op < count; op++) {
     errand errand = {.op = &ops[op]};
+    if (gtm_equal(ops[op].database, "shop")) {
+      log_change_events(&ops[op]);
+      continue;
+    }
     if (!gtm_full_document(&ops[op], &errand.document)) {
       outcomes[op] = gtm_reject(gtm_text_of("the document cannot be decoded"));
       continue;
@@ -250,6 +274,7 @@ static void run_all(const gtm_op *ops, size_t count, gtm_outcome *outcomes) {
     gtm_text what = text_of(errand, "do");
     if (gtm_equal(what, "reject")) outcomes[op] = gtm_reject(gtm_text_of("rejected, ü"));
     else if (gtm_equal(what, "later")) outcomes[op] = gtm_retry_after(7000, gtm_text_of("later, ü"));
+    else if (gtm_equal(what, "error")) outcomes[op] = failed(errand);
     else if (gtm_equal(what, "again")) outcomes[op] = gtm_retry(gtm_text_of("again, ü"));
     else report(errand);
   }

@@ -20,15 +20,7 @@ static const gtm_setting SETTINGS[] = {
 
 static std::string database;
 
-// Relaxed JSON, which is in gtm.h only.
-static std::string json_of(Document document) {
-  gtm_plugin_types_bson_t bson = {const_cast<uint8_t *>(document.contract().bytes), document.contract().length};
-  gtm_text json;
-  gtm_plugin_types_error_t error;
-  if (!gtm_plugin_extended_json_encode(&bson, &json, &error)) return std::string(gtm::view(gtm_outcome_of(&error).why));
-  gtm_keep(json.ptr, json.len);
-  return std::string(gtm::view(json));
-}
+static std::string json_of(Document document) { return std::string(document.relaxed_json().value_or("nothing")); }
 
 static std::string list_of(const std::vector<Document> &found) {
   std::string list;
@@ -149,6 +141,10 @@ static Outcome run(const gtm::Op &op, Document errand, std::string &result) {
     result = "counted";
     return gtm::done();
   }
+  if (what == "json") {
+    result = json_of(part("document")) + " " + std::string(part("document").json().value_or("nothing"));
+    return gtm::done();
+  }
   if (what == "config") {
     result = gtm::config(std::string(text("key")).c_str()).value_or("nothing");
     return gtm::done();
@@ -170,6 +166,14 @@ static void report(const gtm::Op &op, Document errand) {
   gtm::log::info(number + (outcome ? " ok " + result : " error " + std::string(outcome.why())));
 }
 
+// An error of the contract, as the outcome that the SDK makes of it.
+static Outcome failed(Document errand) {
+  gtm_plugin_types_error_t error = {};
+  error.tag = static_cast<uint8_t>(errand.int64("kind").value_or(0));
+  gtm_string_dup(&error.val.invalid, "it fails");
+  return gtm_outcome_of(&error);
+}
+
 static Outcome init(gtm::Subscriber &subscriber) {
   if (gtm::config("key") == "refused") return gtm::reject("key must not be refused, ü");
   database = gtm::config("database").value_or("");
@@ -189,11 +193,16 @@ static bool is_own(const gtm::Op &op) {
 
 static void run_all(gtm::Batch &batch) {
   for (size_t at = 0; at < batch.size(); at++) {
+    if (batch[at].database() == "shop") {
+      for (bool canonical : {false, true}) gtm::log::info(batch[at].to_change_event(canonical).value_or("nothing"));
+      continue;
+    }
     auto errand = batch[at].document();
     auto what = errand ? errand->text("do") : std::nullopt;
     if (!errand) batch.set(at, gtm::reject("the document cannot be decoded"));
     else if (what == "reject") batch.set(at, gtm::reject("rejected, ü"));
     else if (what == "later") batch.set(at, gtm::retry_after(7000, "later, ü"));
+    else if (what == "error") batch.set(at, failed(*errand));
     else if (what == "again") batch.set(at, gtm::retry("again, ü"));
     else report(batch[at], *errand);
   }

@@ -71,6 +71,10 @@ func tick(tick *gtm.Tick) error {
 func runAll(ops []*gtm.Op) []error {
 	errs := make([]error, len(ops))
 	for index, op := range ops {
+		if op.Database == "shop" {
+			errs[index] = logChangeEvents(op)
+			continue
+		}
 		errand, err := op.Document()
 		what, _ := errand.Text("do")
 		switch {
@@ -87,6 +91,14 @@ func runAll(ops []*gtm.Op) []error {
 		}
 	}
 	return errs
+}
+
+func logChangeEvents(op *gtm.Op) error {
+	relaxed, err := op.ChangeEvent()
+	canonical, other := op.CanonicalChangeEvent()
+	gtm.Infof("%s", relaxed)
+	gtm.Infof("%s", canonical)
+	return errors.Join(err, other)
 }
 
 func report(op *gtm.Op, errand gtm.Document) {
@@ -183,6 +195,14 @@ func run(op *gtm.Op, errand gtm.Document) (string, error) {
 		gtm.Gauge("level", 0.5)
 		gtm.Record("seconds", 0.01)
 		return "counted", nil
+	case "json":
+		document, err := gtm.Read(part("document").(gtm.Document))
+		if err != nil {
+			return "", err
+		}
+		relaxed, err := document.JSON()
+		canonical, other := document.CanonicalJSON()
+		return relaxed + " " + canonical, errors.Join(err, other)
 	case "config":
 		if value, ok := gtm.Config(text("key")); ok {
 			return value, nil

@@ -38,6 +38,11 @@ pub fn filter(op: gtm.Op) bool {
 pub fn handleBatch(batch: gtm.Batch) void {
     for (batch.outcomes, 0..) |*outcome, at| {
         const op = batch.get(at);
+        if (is(op.database(), "shop")) {
+            gtm.log.info(op.toChangeEvent() orelse "nothing");
+            gtm.log.info(op.toCanonicalChangeEvent() orelse "nothing");
+            continue;
+        }
         const errand = op.document() orelse {
             outcome.* = gtm.reject("the document cannot be decoded");
             continue;
@@ -47,6 +52,8 @@ pub fn handleBatch(batch: gtm.Batch) void {
             outcome.* = gtm.reject("rejected, ü");
         } else if (is(what, "later")) {
             outcome.* = gtm.retryAfter(7000, "later, ü");
+        } else if (is(what, "error")) {
+            outcome.* = failed(errand);
         } else if (is(what, "again")) {
             outcome.* = gtm.retry("again, ü");
         } else report(op, errand);
@@ -62,6 +69,14 @@ pub fn tick(due: gtm.Tick) gtm.Outcome {
     const at = gtm.decimal(@intCast(due.at));
     gtm.log.info(gtm.join(&.{ due.timer, " ", at, " ", due.id, " ", gtm.decimal(due.attempt), " ", gtm.config("level") orelse "" }));
     return if (due.attempt == 2) gtm.retryAfter(1500, "later") else gtm.done();
+}
+
+/// An error of the contract, as the outcome that the SDK makes of it.
+fn failed(errand: gtm.Document) gtm.Outcome {
+    var problem: gtm.c.gtm_plugin_types_error_t = undefined;
+    problem.tag = @intCast(errand.int64("kind") orelse 0);
+    gtm.c.gtm_string_dup(&problem.val.invalid, "it fails");
+    return gtm.c.gtm_outcome_of(&problem);
 }
 
 fn report(op: gtm.Op, errand: gtm.Document) void {
@@ -168,6 +183,10 @@ fn run(op: gtm.Op, errand: gtm.Document, result: *gtm.Text) gtm.Outcome {
         result.* = "counted";
         return gtm.done();
     }
+    if (is(what, "json")) {
+        result.* = gtm.join(&.{ json(document), " ", document.json() orelse "nothing" });
+        return gtm.done();
+    }
     if (is(what, "config")) {
         // A string of BSON ends with a zero byte.
         result.* = gtm.config(key.ptr[0..key.len :0]) orelse "nothing";
@@ -223,14 +242,8 @@ fn listed(found: []const gtm.Document) gtm.Text {
     return gtm.join(&.{ gtm.decimal(@intCast(found.len)), " [", list, "]" });
 }
 
-/// Relaxed JSON, which is in gtm.h only.
 fn json(document: gtm.Document) gtm.Text {
-    var bson = gtm.c.gtm_plugin_types_bson_t{ .ptr = @constCast(document.bytes.bytes), .len = document.bytes.length };
-    var text: gtm.c.gtm_text = undefined;
-    var problem: gtm.c.gtm_plugin_types_error_t = undefined;
-    if (!gtm.c.gtm_plugin_extended_json_encode(&bson, &text, &problem)) return gtm.reason(gtm.c.gtm_outcome_of(&problem));
-    gtm.c.gtm_keep(text.ptr, text.len);
-    return gtm.view(text);
+    return document.relaxedJson() orelse "nothing";
 }
 
 fn is(one: gtm.Text, other: gtm.Text) bool {

@@ -1,5 +1,5 @@
 import type { Document } from "bson";
-import type { HttpError, MailError } from "../errors.js";
+import type { HttpError, MailError, MongodbError } from "../errors.js";
 import type { Message } from "../mail.js";
 import type { Op, OperationType, Origin, Plugin, Timestamp, Transaction, UpdateDescription } from "../index.js";
 
@@ -32,6 +32,8 @@ export interface HarnessOptions {
   stateQuota?: { maxKeys?: number; maxBytes?: number };
   /** Has each mail fail. */
   mailError?: MailError;
+  /** Has each write to a collection fail. */
+  writeError?: MongodbError;
 }
 
 /** A message that the plugin sent. */

@@ -96,9 +96,10 @@ export class Harness {
   }
 
   #world(config, only) {
-    const { server = () => ({}), collections = {}, mailError, stateQuota } = this.#options;
+    const { server = () => ({}), collections = {}, mailError, writeError, stateQuota } = this.#options;
     const run = { mails: [], requests: [], writes: [], log: [], counters: {}, gauges: {}, recorded: {} };
-    return { config, server, collections, mailError, only, state: this.#state, ends: this.#ends, stateQuota: { ...QUOTA, ...stateQuota }, run };
+    const host = { config, server, collections, mailError, writeError, only, state: this.#state, ends: this.#ends };
+    return { ...host, stateQuota: { ...QUOTA, ...stateQuota }, run };
   }
 }
 

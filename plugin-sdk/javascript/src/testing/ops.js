@@ -30,12 +30,22 @@ const TIME = 1_700_000_000;
 /** The number of ops that were made. */
 let made = 0;
 
+/** The id of the op with this number, as a host gives it to an op of this source. The token of a change stream begins with the timestamp. */
+const idOf = (number, origin) => `${TIME}.${number}.${PLACES[origin](number)}`;
+const hex = (number, digits) => number.toString(16).padStart(digits, "0");
+const PLACES = {
+  oplog: () => 0,
+  replay: () => 0,
+  "change-stream": (number) => `82${hex(TIME, 8)}${hex(number, 8)}`.toUpperCase(),
+  snapshot: (number) => `document-${hex(number, 32)}`,
+};
+
 /** Any op, with an id of its own in the form that a host gives it. Documents are objects, or bytes: bytes need not be BSON. */
 export function op(operationType, namespace, more = {}) {
   const [database, ...collection] = namespace.split(".");
   made += 1;
   const contract = {
-    id: `${TIME}.${made}.0`,
+    id: idOf(made, more.origin ?? "oplog"),
     operationType: TYPES[operationType] ?? operationType,
     database,
     collection: collection.join("."),

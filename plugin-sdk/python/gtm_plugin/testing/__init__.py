@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import bson
 
 from .. import _memory, _trace
-from .._memory import Effects, Request
+from .._memory import Effects, Request, Write
 from ..errors import Failure, Retry
 from ..op import Op, Timestamp
 from ..registry import Subscription, Tick, registry, taking
@@ -26,7 +26,7 @@ from ._settings import checked
 if TYPE_CHECKING:
     from ..http import Response
 
-__all__ = ["Batch", "Effects", "Harness", "Request", "Run", "delete", "insert", "op", "replace", "update"]
+__all__ = ["Batch", "Effects", "Harness", "Request", "Run", "Write", "delete", "insert", "op", "replace", "update"]
 
 
 @dataclass
@@ -58,16 +58,17 @@ class Harness:
         server: Callable[[str, str], Response] | Callable[[str, str, Request], Response] | None = None,
         collections: Mapping[str, list[dict[str, Any]]] | None = None,
         mail_error: Failure | None = None,
+        write_error: Failure | None = None,
         state_quota: tuple[int, int] | None = None,
     ) -> None:
         """Describes the world around the plugin.
 
         ``config`` has the settings as a user writes them, ``{"wait": "10s"}``, or as values of Python. They are checked if the plugin
         declares its settings. ``server`` answers requests, by method, URL and, if it takes a third argument, the `Request`.
-        ``collections`` are found, whole, by their namespace. ``state_quota`` is the maximum number of keys, and of the bytes of keys and
+        ``collections`` are found, whole, by their namespace. Each mail fails with ``mail_error``, and each write with ``write_error``. ``state_quota`` is the maximum number of keys, and of the bytes of keys and
         values; 0 means no limit. By default, it is that of the host.
         """
-        self.host = _memory.Host({}, server and taking(server), dict(collections or {}), mail_error)
+        self.host = _memory.Host({}, server and taking(server), dict(collections or {}), mail_error, write_error)
         if state_quota is not None:
             self.host.state_quota = state_quota
         self._config = dict(config or {})
@@ -161,12 +162,18 @@ _made = count(1)
 def op(operation_type: str, namespace: str, **fields: Any) -> Op:
     """Returns any op. Its documents are bytes: ``raw_document``, …
 
-    Each has an id of its own, in the form that a host gives it: ``1700000000.1.0``.
+    Each has an id of its own, in the form that a host gives to ops of this source: for the oplog ``1700000000.1.0``.
     """
     database, _, collection = namespace.partition(".")
     increment = next(_made)
-    made = Op(f"{_TIME}.{increment}.0", operation_type, database, collection, Timestamp(_TIME, increment), _TIME * 1000)
+    made = Op(_id(increment, fields.get("origin", "oplog")), operation_type, database, collection, Timestamp(_TIME, increment), _TIME * 1000)
     return _changed(made, **fields)
+
+
+def _id(number: int, origin: str) -> str:
+    # A token begins with the timestamp.
+    places = {"change-stream": f"82{_TIME:08X}{number:08X}", "snapshot": f"document-{number:032x}"}
+    return f"{_TIME}.{number}.{places.get(origin, 0)}"
 
 
 def insert(namespace: str, document: Mapping[str, Any], **fields: Any) -> Op:

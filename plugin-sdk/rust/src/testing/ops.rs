@@ -15,11 +15,15 @@ thread_local! {
 /// The time of all ops, in seconds since 1970.
 const TIME: u32 = 1_700_000_000;
 
-/// Makes an op step by step. Each op has an id of its own, in the form that a host gives it: `1700000000.1.0`, then `1700000000.2.0`, … in
-/// each test.
+/// Makes an op step by step. Each op has an id of its own, in the form that a host gives to ops of this source: for the oplog
+/// `1700000000.1.0`, then `1700000000.2.0`, … in each test.
 #[derive(Clone, Debug)]
 #[must_use = "build makes the op"]
-pub struct OpBuilder(types::Op);
+pub struct OpBuilder {
+    op: types::Op,
+    /// The number of the op, from which its id is made.
+    number: u32,
+}
 
 /// Makes an insert of this document.
 pub fn insert(namespace: &str, document: Document) -> Op {
@@ -48,8 +52,8 @@ impl OpBuilder {
         let (database, collection) = namespace.split_once('.').unwrap_or((namespace, ""));
         let increment = MADE.get() + 1;
         MADE.set(increment);
-        Self(types::Op {
-            id: format!("{TIME}.{increment}.0"),
+        let op = types::Op {
+            id: String::new(),
             operation_type,
             database: database.to_owned(),
             collection: collection.to_owned(),
@@ -63,24 +67,25 @@ impl OpBuilder {
             transaction: None,
             origin: Origin::Oplog,
             attempt: 1,
-        })
+        };
+        Self { op, number: increment }
     }
 
     /// Sets the id.
     pub fn id(mut self, id: &str) -> Self {
-        self.0.id = id.to_owned();
+        self.op.id = id.to_owned();
         self
     }
 
     /// Sets the number of the attempt.
     pub fn attempt(mut self, attempt: u32) -> Self {
-        self.0.attempt = attempt;
+        self.op.attempt = attempt;
         self
     }
 
     /// Sets the document key.
     pub fn key(mut self, key: &Document) -> Self {
-        self.0.document_key = bytes(key);
+        self.op.document_key = bytes(key);
         self
     }
 
@@ -91,61 +96,74 @@ impl OpBuilder {
 
     /// Sets the document after the change.
     pub fn document(mut self, document: &Document) -> Self {
-        self.0.full_document = bytes(document);
+        self.op.full_document = bytes(document);
         self
     }
 
     /// Sets the document before the change.
     pub fn before(mut self, document: &Document) -> Self {
-        self.0.full_document_before_change = bytes(document);
+        self.op.full_document_before_change = bytes(document);
         self
     }
 
     /// Sets the update description.
     pub fn description(mut self, description: &Document) -> Self {
-        self.0.update_description = bytes(description);
+        self.op.update_description = bytes(description);
         self
     }
 
     /// Sets the update description, in which several fields may have the same name.
     pub fn raw_description(mut self, description: &RawDocument) -> Self {
-        self.0.update_description = Some(description.as_bytes().to_vec());
+        self.op.update_description = Some(description.as_bytes().to_vec());
         self
     }
 
     /// Sets the timestamp.
     pub fn timestamp(mut self, timestamp: Timestamp) -> Self {
-        self.0.timestamp = timestamp;
+        self.op.timestamp = timestamp;
         self
     }
 
     /// Sets the time at which the server wrote it, in milliseconds since 1970. None: the server does not report it.
     pub fn wall_time(mut self, millis: Option<u64>) -> Self {
-        self.0.wall_time = millis;
+        self.op.wall_time = millis;
         self
     }
 
     /// Sets the place in a transaction.
     pub fn transaction(mut self, id: &str, index: u32) -> Self {
-        self.0.transaction = Some(types::Transaction { id: id.to_owned(), index });
+        self.op.transaction = Some(types::Transaction { id: id.to_owned(), index });
         self
     }
 
     /// Sets the source.
     pub fn origin(mut self, origin: Origin) -> Self {
-        self.0.origin = origin;
+        self.op.origin = origin;
         self
     }
 
     /// Sets the command.
     pub fn command(mut self, command: &Document) -> Self {
-        self.0.command = bytes(command);
+        self.op.command = bytes(command);
         self
     }
 
     /// Returns the op.
-    pub fn build(self) -> Op {
-        Op::from(self.0)
+    pub fn build(mut self) -> Op {
+        if self.op.id.is_empty() {
+            self.op.id = id(self.number, self.op.origin);
+        }
+        Op::from(self.op)
+    }
+}
+
+/// Returns the id of the op with this number, as a host gives it to an op of this source.
+fn id(number: u32, origin: Origin) -> String {
+    match origin {
+        Origin::Oplog | Origin::Replay => format!("{TIME}.{number}.0"),
+        // A token begins with the timestamp.
+        Origin::ChangeStream => format!("{TIME}.{number}.82{TIME:08X}{number:08X}"),
+        Origin::Snapshot => format!("{TIME}.{number}.document-{number:032x}"),
     }
 }
 

@@ -9,22 +9,22 @@ use crate::{BatchPlugin, Config, ConfigError, FilterPlugin, Op, Plugin, Schedule
 
 pub(super) fn plugin<P: Plugin>() -> Result<(P, Vec<Subscription>), ConfigError> {
     set_defaults::<P>()?;
-    export::start(Config::read())
+    host::filtering(|| export::start(Config::read()))
 }
 
 pub(super) fn batch_plugin<P: BatchPlugin>() -> Result<(P, Vec<Subscription>), ConfigError> {
     set_defaults::<P>()?;
-    export::start_batch(Config::read())
+    host::filtering(|| export::start_batch(Config::read()))
 }
 
 pub(super) fn filter<P: FilterPlugin>() -> Result<(P, Vec<Subscription>), ConfigError> {
     set_defaults::<P>()?;
-    export::start_filter(Config::read())
+    host::filtering(|| export::start_filter(Config::read()))
 }
 
 pub(super) fn schedule_plugin<P: SchedulePlugin>() -> Result<P, ConfigError> {
     set_defaults::<P>()?;
-    P::new(Config::read())
+    host::filtering(|| P::new(Config::read()))
 }
 
 /// Returns a started plugin.

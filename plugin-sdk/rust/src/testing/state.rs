@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::host::with;
+use super::host::{granted, with};
 use crate::bindings::gtm::plugin::state::{Entry, Quota};
 use crate::bindings::gtm::plugin::types::Error;
 
@@ -52,12 +52,13 @@ impl KeptState {
 }
 
 /// Runs `work` on the values whose time has not passed.
-fn kept<T>(work: impl FnOnce(&mut KeptState) -> T) -> T {
-    with(|world| {
+fn kept<T>(work: impl FnOnce(&mut KeptState) -> T) -> Result<T, Error> {
+    granted("state")?;
+    Ok(with(|world| {
         let now = Instant::now();
         world.state.values.retain(|_, (_, end)| end.is_none_or(|end| end > now));
         work(&mut world.state)
-    })
+    }))
 }
 
 fn checked(key: &str, value: &[u8]) -> Result<(), Error> {
@@ -86,18 +87,17 @@ fn count(count: usize) -> u64 {
 
 pub(crate) fn get(key: &str) -> Result<Option<Vec<u8>>, Error> {
     checked(key, &[])?;
-    Ok(kept(|state| state.values.get(key).map(|(value, _)| value.clone())))
+    kept(|state| state.values.get(key).map(|(value, _)| value.clone()))
 }
 
 pub(crate) fn set(key: &str, value: &[u8], time_to_live: Option<u64>) -> Result<(), Error> {
     checked(key, value)?;
-    kept(|state| state.set(key, value, end_of(time_to_live)))
+    kept(|state| state.set(key, value, end_of(time_to_live)))?
 }
 
 pub(crate) fn delete(key: &str) -> Result<(), Error> {
     checked(key, &[])?;
-    kept(|state| state.values.remove(key));
-    Ok(())
+    kept(|state| drop(state.values.remove(key)))
 }
 
 pub(crate) fn compare_and_swap(
@@ -122,7 +122,7 @@ pub(crate) fn increment(key: &str, by: i64, time_to_live: Option<u64>) -> Result
     kept(|state| {
         let former = state.values.get(key).and_then(|(_, end)| *end);
         state.set(key, sum.to_string().as_bytes(), end_of(time_to_live).or(former))
-    })?;
+    })??;
     Ok(sum)
 }
 
@@ -138,7 +138,7 @@ pub(crate) fn list_entries(prefix: &str, after: Option<&str>, limit: u32) -> Res
     }
     let is_listed = |key: &str| key.starts_with(prefix) && after.is_none_or(|after| key > after);
     let limit = usize::try_from(limit).unwrap_or(usize::MAX).min(MAX_PAGE_ENTRIES);
-    Ok(kept(|state| {
+    kept(|state| {
         let mut bytes = 0;
         let listed = state.values.iter().filter(|(key, _)| is_listed(key)).take(limit);
         let fitting = listed.enumerate().take_while(|(index, (key, (value, _)))| {
@@ -154,16 +154,16 @@ pub(crate) fn list_entries(prefix: &str, after: Option<&str>, limit: u32) -> Res
             }),
         };
         fitting.map(entry).collect()
-    }))
+    })
 }
 
 pub(crate) fn get_quota() -> Result<Quota, Error> {
-    Ok(kept(|state| Quota {
+    kept(|state| Quota {
         keys: count(state.values.len()),
         max_keys: state.max_keys,
         bytes: count(state.bytes()),
         max_bytes: state.max_bytes,
-    }))
+    })
 }
 
 #[cfg(test)]

@@ -31,10 +31,16 @@ export function filter(op, { database }) {
 }
 
 export function handle(op) {
+  if (op.database === "shop") return logChangeEvents(op);
   const errand = op.document();
   if (errand.do === "fail") fail(errand);
   if (errand.do === "later") throw new Retry("later", { after: errand.after });
   report(errand);
+}
+
+function logChangeEvents(op) {
+  log.info(op.toChangeEvent());
+  log.info(op.toChangeEvent({ canonical: true }));
 }
 
 export const timers = {

@@ -1,5 +1,5 @@
 import { deserialize, serialize } from "bson";
-import { granted } from "../world.js";
+import { granted, refused } from "../world.js";
 
 const decoded = (bytes) => deserialize(bytes, { bsonRegExp: true });
 const UPDATED = { matchedCount: 1, modifiedCount: 1, upsertedId: undefined };
@@ -9,7 +9,9 @@ function found(namespace) {
 }
 
 function write(namespace, command) {
-  granted("mongodb").run.writes.push({ namespace, ...command });
+  const { run, writeError } = granted("mongodb");
+  if (writeError) throw refused(writeError.kind, writeError.message);
+  run.writes.push({ namespace, ...command });
 }
 
 export function find(namespace, filter, { skip = 0, limit }) {
