@@ -5,6 +5,7 @@ use std::fmt;
 use croner::parser::CronParser;
 
 use super::remedy::PluginRemedy;
+use super::setup::ComponentKind;
 use super::timer::{MAX_NAME_BYTES, MAX_SCHEDULE_BYTES};
 
 /// Why a timer is not valid.
@@ -136,9 +137,11 @@ impl fmt::Display for TimerOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Setting { plugin, name, is_for_successor } => {
+                // Filters have no timers.
+                let (kind, component) = (ComponentKind::Plugin, plugin.as_str());
                 let remedy = match is_for_successor {
-                    true => PluginRemedy::NewSetting { plugin, name },
-                    false => PluginRemedy::Setting { plugin, name },
+                    true => PluginRemedy::NewSetting { kind, component, name },
+                    false => PluginRemedy::Setting { kind, component, name },
                 };
                 write!(f, ". The setting {name} sets it{remedy}")
             }
