@@ -298,6 +298,11 @@ impl OperationType {
         Self::ALL.into_iter().filter(|operation| *operation != Self::Tick)
     }
 
+    /// Returns the type with this name, which may be that of a tick.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|operation| operation.name() == name)
+    }
+
     /// Returns the name in MongoDB's change events, such as `dropDatabase`. Parsing accepts the name of a change.
     pub fn name(self) -> &'static str {
         match self {
@@ -327,7 +332,7 @@ impl FromStr for OperationType {
     type Err = ParseOperationTypeError;
 
     fn from_str(name: &str) -> Result<Self, ParseOperationTypeError> {
-        Self::changes().find(|operation| operation.name() == name).ok_or(ParseOperationTypeError)
+        Self::named(name).filter(|operation| *operation != Self::Tick).ok_or(ParseOperationTypeError)
     }
 }
 
@@ -344,6 +349,7 @@ mod tests {
         }
         let refused = "tick".parse::<OperationType>().unwrap_err();
         assert!(!refused.to_string().contains("tick"), "{refused}");
+        assert_eq!(OperationType::named("tick"), Some(OperationType::Tick));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use bson::raw::{CStr, cstr};
 use bson::spec::BinarySubtype;
 use bson::{RawBinaryRef, RawBsonRef, RawDocumentBuf, rawdoc};
 use bytes::Bytes;
-use gtm_oplog::{Namespace, Op, OpPlace, Origin, Timestamp, Transaction};
+use gtm_oplog::{Namespace, Op, OpPlace, OperationType, Origin, Timestamp, Transaction};
 
 use super::StoreError;
 use super::fields::StoredFields;
@@ -91,7 +91,8 @@ pub(super) fn decode(fields: &StoredFields<'_>) -> Result<Op, StoreError> {
             .find(|(_, name)| *name == origin)
             .map(|(origin, _)| *origin)
             .ok_or_else(|| fields.wrong("origin", "one of oplog, change-stream, snapshot, replay, timer"))?,
-        operation_type: fields.text("operationType")?.parse().map_err(|error| fields.damaged(error))?,
+        operation_type: OperationType::named(fields.text("operationType")?)
+            .ok_or_else(|| fields.wrong("operationType", "the name of an operation"))?,
         namespace: Arc::new(Namespace {
             database: fields.text("database")?.into(),
             collection: fields.text("collection")?.into(),

@@ -351,7 +351,7 @@ async fn a_check_and_a_swap_say_which_setting_of_a_timer_is_wrong() {
     let (code, _, said) = run(&["swap", "chime", &chime, "--admin", &host.address()]);
     assert!(code == Some(1) && said.contains(wrong), "{said}");
     assert!(
-        said.contains("help: set schedule under [plugins.chime.config] in gtm.toml, put the new version "),
+        said.contains("help: set schedule under [plugins.chime.config] in gtm.toml, and replace the file "),
         "{said}"
     );
     assert_eq!(host.stop().0, Some(0));

@@ -159,6 +159,12 @@ pub(in crate::cli) struct WhichArguments {
     pub(in crate::cli) filter: FilterArguments,
 }
 
+/// Parses the operation of a dead letter, which may be a tick.
+fn operation(name: &str) -> Result<OperationType, String> {
+    let all = || OperationType::ALL.map(OperationType::name).join(", ");
+    OperationType::named(name).ok_or_else(|| format!("expected one of {}", all()))
+}
+
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Which")]
 pub(in crate::cli) struct FilterArguments {
@@ -166,7 +172,7 @@ pub(in crate::cli) struct FilterArguments {
     #[arg(short, long, value_name = "PATTERN")]
     namespace: Option<String>,
     /// Only this operation
-    #[arg(short = 'O', long, value_name = "TYPE")]
+    #[arg(short = 'O', long, value_name = "TYPE", value_parser = operation)]
     operation: Option<OperationType>,
     /// Only ops that the plugin rejected, or that failed
     #[arg(long, value_name = "KIND")]

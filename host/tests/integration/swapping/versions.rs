@@ -200,8 +200,8 @@ async fn a_swap_is_told_by_hand_too() {
     // A version that needs another setting is refused with the way to set it.
     let (code, _, said) = run(&["swap", "p", &plugin("webhook"), "--admin", &address]);
     assert_eq!(code, Some(1), "{said}");
-    let help = "the new version needs the setting url, which is not set. help: set url under [plugins.p.config] in gtm.toml, put the new \
-                version in the place of the plugin's file, and send SIGHUP to the host";
+    let help = "the new version needs the setting url, which is not set. help: set url under [plugins.p.config] in gtm.toml, and replace \
+                the file of the plugin. Then send SIGHUP to the host, which reads both";
     assert!(said.contains(help), "{said}");
     // By a change of its file it is not.
     put_another("misbehave", 1, &scene.file);
