@@ -135,7 +135,7 @@ impl<'a> FoundLetter<'a> {
             plugin: fields.text("plugin")?,
             database: fields.text("database")?,
             collection: fields.text("collection")?,
-            operation: fields.text("operationType")?.parse().map_err(|error| fields.damaged(error))?,
+            operation: op_document::operation_of(fields)?,
             kind: self.kind()?,
             time: fields.date("time")?.to_system_time(),
             error: fields.text("error")?,

@@ -91,8 +91,7 @@ pub(super) fn decode(fields: &StoredFields<'_>) -> Result<Op, StoreError> {
             .find(|(_, name)| *name == origin)
             .map(|(origin, _)| *origin)
             .ok_or_else(|| fields.wrong("origin", "one of oplog, change-stream, snapshot, replay, timer"))?,
-        operation_type: OperationType::named(fields.text("operationType")?)
-            .ok_or_else(|| fields.wrong("operationType", "the name of an operation"))?,
+        operation_type: operation_of(fields)?,
         namespace: Arc::new(Namespace {
             database: fields.text("database")?.into(),
             collection: fields.text("collection")?.into(),
@@ -105,6 +104,12 @@ pub(super) fn decode(fields: &StoredFields<'_>) -> Result<Op, StoreError> {
         command: bytes("command")?,
         transaction,
     })
+}
+
+/// Returns the type of a stored op, which may be a tick.
+pub(super) fn operation_of(fields: &StoredFields<'_>) -> Result<OperationType, StoreError> {
+    let named = OperationType::named(fields.text("operationType")?);
+    named.ok_or_else(|| fields.wrong("operationType", "the name of an operation"))
 }
 
 pub(super) fn u32_of(fields: &StoredFields<'_>, name: &str) -> Result<u32, StoreError> {
