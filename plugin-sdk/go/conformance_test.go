@@ -82,7 +82,7 @@ func TestChangeEventsAreThoseOfEachSDK(t *testing.T) {
 		count++
 	})
 	if count == 0 {
-		t.Error("there are no cases")
+		t.Error("no case was read")
 	}
 }
 
@@ -116,7 +116,7 @@ func TestDocumentsAreTheJSONOfEachSDK(t *testing.T) {
 		count++
 	})
 	if count == 0 {
-		t.Error("there are no cases")
+		t.Error("no case was read")
 	}
 	for _, text := range []string{"", "{", "[]", "{}{}", `{"a":{"$oid":"x"}}`, `{"a":{"$numberDecimal":"much"}}`} {
 		var host *HostError

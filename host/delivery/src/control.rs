@@ -259,7 +259,7 @@ impl HostControl {
         self.host.lock().set(HostActivity::Active, plugins);
     }
 
-    /// Records that the host is no longer active. Whether another host is active is still unknown.
+    /// Records that this host is not active, and that it does not know yet whether another one is.
     pub(super) fn deactivate(&self) {
         self.host.lock().set(HostActivity::Starting, Vec::new());
     }

@@ -332,7 +332,7 @@ impl FromStr for OperationType {
     type Err = ParseOperationTypeError;
 
     fn from_str(name: &str) -> Result<Self, ParseOperationTypeError> {
-        Self::named(name).filter(|operation| *operation != Self::Tick).ok_or(ParseOperationTypeError)
+        Self::changes().find(|operation| operation.name() == name).ok_or(ParseOperationTypeError)
     }
 }
 

@@ -161,9 +161,10 @@ impl FoundComponent<'_> {
         settings: Option<&[DeclaredSetting]>,
         config: &BTreeMap<String, String>,
     ) -> Result<Vec<Timer>, LoadError> {
-        let (component, declared) = (self.component.clone(), settings.map(<[DeclaredSetting]>::to_vec));
+        let declared = || settings.map(<[DeclaredSetting]>::to_vec);
         if timers.len() > MAX_TIMERS {
-            return Err(LoadError::ManyTimers { component, count: timers.len(), declared });
+            let component = self.component.clone();
+            return Err(LoadError::ManyTimers { component, count: timers.len(), declared: declared() });
         }
         let mut made = Vec::<Timer>::new();
         for (name, schedule, missed) in timers {
@@ -183,7 +184,8 @@ impl FoundComponent<'_> {
                     let without_secrets = |text: &str| without_secrets(one_line(text), settings, config);
                     let (timer, reason) = (without_secrets(&name), without_secrets(&problem.to_string()));
                     let refused = Box::new(RefusedTimer { timer, reason, origin });
-                    return Err(LoadError::Timer { component, refused, declared });
+                    let component = self.component.clone();
+                    return Err(LoadError::Timer { component, refused, declared: declared() });
                 }
             }
         }
